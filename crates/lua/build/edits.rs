@@ -130,7 +130,7 @@ pub const EDITS: &[Edit] = &[
         UNPACK,
         "  n = e - i + 1;  /* number of elements */\n  if (n <= 0 || !lua_checkstack(L, n))",
         "  n = ((unsigned int)e - (unsigned int)i < 0x7ffffffeu) ? e - i + 1 : 0;\n  \
-         if (n <= 0 || !lua_checkstack(L, n))",
+         if (n <= 0 || lua_gettop(L) + n > LUAI_MAXCSTACK || !lua_checkstack(L, n))",
     ),
     edit(
         "llex.c",
@@ -202,9 +202,10 @@ pub const EDITS: &[Edit] = &[
     ),
     edit(
         "lapi.c",
-        "the thread that holds mlua's references runs no code and may hold more than a C function's slots",
+        "the thread that holds mlua's references runs no code and may hold more than a C function's slots; a function of Rust \
+         that gets as many arguments as Lua can pass needs a few slots more",
         "  if (size > LUAI_MAXCSTACK || (L->top - L->base + size) > LUAI_MAXCSTACK)\n",
-        "  int most = (L->ci == L->base_ci && L != G(L)->mainthread) ? 100000000 : LUAI_MAXCSTACK;\n  \
+        "  int most = (L->ci == L->base_ci && L != G(L)->mainthread) ? 100000000 : LUAI_MAXCSTACK + 100;\n  \
          if (size > most || (L->top - L->base + size) > most)\n",
     ),
     edit(

@@ -108,6 +108,8 @@ struct Inner {
     has_extents: AtomicBool,
     /// The point to which the open has taken the words back.
     restored: Mutex<Option<Point>>,
+    /// The number of the damaged point that the open should have gone by.
+    damaged_point: Mutex<Option<u64>>,
     /// What the open has mended.
     mended: Mutex<Option<&'static str>>,
 }
@@ -305,6 +307,7 @@ impl Opened {
                 has_copy: AtomicBool::new(has_copy),
                 has_extents: AtomicBool::new(has_extents),
                 restored: Mutex::default(),
+                damaged_point: Mutex::default(),
                 mended: Mutex::default(),
             }),
         })

@@ -8,6 +8,9 @@
 //! A process's death loses nothing that it has stored, so a point counts only where another boot, or another file, finds it:
 //! each says which boot and file it was made in. And it counts only as long as no open has come after the one that it
 //! belongs to: it holds the count of opens with the other words.
+//!
+//! A point that is not whole may be one that a power cut tore, or one that was damaged on the disk. So a note, pages away from
+//! both places, says which point was on the disk last: if that one is not whole, it was damaged.
 
 use std::fs;
 use std::io;
@@ -21,6 +24,10 @@ use super::Pool;
 use super::root::{POINT_NUMBERS, Root, StoredPoint, WORDS};
 use super::words::WORD_OPENS;
 use crate::persist::sync;
+
+/// The cells of the note: the point's number, its boot and file, the count of opens in its words, and a checksum. Pools of the
+/// other layout have something else in these cells, and no points.
+const NOTE: usize = 2;
 
 /// A point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +71,28 @@ impl Pool {
             .store(checksum(point, identity), Ordering::Release);
     }
 
+    /// Notes that this point is on the disk. A store that the operating system writes back when it likes: an older note, or
+    /// none, says less.
+    pub fn note_point(&self, point: &Point) {
+        let numbers = [point.number, identity(self.path()), point.words[WORD_OPENS]];
+        let note = numbers.into_iter().chain([checksum_of_note(numbers)]);
+        for (cell, number) in (NOTE..).zip(note) {
+            self.hint(cell, number);
+        }
+    }
+
+    /// The number of a point that was on the disk and is no longer whole, if this open should have gone by it.
+    pub fn damaged_point(&self) -> Option<u64> {
+        *self.inner.damaged_point.lock()
+    }
+
+    /// The point of the note, and its boot and file, if no later open has made it worthless.
+    fn noted_point(&self) -> Option<(u64, u64)> {
+        let [number, identity, opens, checksum] = std::array::from_fn(|at| self.cell(NOTE + at));
+        let is_whole = checksum == checksum_of_note([number, identity, opens]);
+        (is_whole && self.is_of_this_open(opens)).then_some((number, identity))
+    }
+
     /// Makes the points useless, durably.
     ///
     /// # Errors
@@ -72,6 +101,7 @@ impl Pool {
         if self.valid_points().next().is_none() {
             return Ok(());
         }
+        self.hint(NOTE, 0);
         for number in 0..2 {
             self.point_at(number).checksum.store(0, Ordering::Release);
         }
@@ -120,6 +150,11 @@ impl Pool {
     pub(super) fn restore_words(&self) {
         let identity = identity(self.path());
         let newest = self.valid_points().max_by_key(|(point, _)| point.number);
+        let last = newest.as_ref().map_or(0, |(point, _)| point.number);
+        *self.inner.damaged_point.lock() = self
+            .noted_point()
+            .filter(|&(number, of)| number > last && of != identity)
+            .map(|(number, _)| number);
         let Some((point, _)) = newest.filter(|&(_, of)| of != identity) else {
             return;
         };
@@ -145,16 +180,18 @@ impl Pool {
                 words: load(&place.words),
             };
             let identity = place.identity.load(Ordering::Acquire);
-            let opens = point.words[WORD_OPENS];
-            // The open stores its first point just before it counts itself.
-            let is_of_this_open = self
-                .opens_as_stored()
-                .iter()
-                .all(|&stored| stored == opens || stored.checked_add(1) == Some(opens));
+            let is_of_this_open = self.is_of_this_open(point.words[WORD_OPENS]);
             let is_whole = point.number & 1 == number
                 && place.checksum.load(Ordering::Acquire) == checksum(&point, identity);
             (is_whole && is_of_this_open).then_some((point, identity))
         })
+    }
+
+    /// Whether this count of opens is that of the last open: it stores its first point just before it counts itself.
+    fn is_of_this_open(&self, opens: u64) -> bool {
+        self.opens_as_stored()
+            .iter()
+            .all(|&stored| stored == opens || stored.checked_add(1) == Some(opens))
     }
 
     fn point_at(&self, number: u64) -> &StoredPoint {
@@ -176,6 +213,12 @@ fn checksum(point: &Point, identity: u64) -> u64 {
     for number in numbers.iter().chain(&point.layout).chain(&point.words) {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
+    xxh3_64(&bytes) | 1
+}
+
+/// Never 0, which stands for no note.
+fn checksum_of_note(numbers: [u64; 3]) -> u64 {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|one| one.to_le_bytes()).collect();
     xxh3_64(&bytes) | 1
 }
 

@@ -87,6 +87,14 @@ impl Packed {
         let Metadata::Pool(pool) = &self.metadata else {
             return Ok(());
         };
+        if let Some(number) = pool.damaged_point() {
+            let why = format!("what sync {number} left in the pool's root object is damaged");
+            if !self.damage.repair {
+                return Err(StoreError::Damaged(format!("{why}. {WAY_OUT}")));
+            }
+            tracing::warn!("repair: {why}: what was written after the sync before may be lost");
+            self.damage.note(0);
+        }
         let Some(point) = pool.restored() else {
             return Ok(());
         };

@@ -220,6 +220,7 @@ impl Synced {
         pool.sync_all().map_err(failed)?;
         pool.write_point(&point);
         pool.sync_points().map_err(failed)?;
+        pool.note_point(&point);
         let other = Table::of(segments, number + 1);
         sums[place(number + 1)] = other.sum();
         let mut behind = [Vec::new(), Vec::new()];
@@ -404,6 +405,7 @@ impl Synced {
 
     /// A point is on the disk.
     fn finish(&self, turn: &mut Turn, space: &Space, point: Point) {
+        self.pool.note_point(&point);
         turn.behind[place(point.number)].clear();
         turn.number = point.number;
         turn.words = point.words;

@@ -518,6 +518,14 @@ return {unpack({},1,7990)}
 --
 return {unpack({},1,8000)}
 --
+local a = {} for i = 1, 7998 do a[i] = i end return {redis.call('del', unpack(a)), #redis.call('mget', unpack(a))}
+--
+local a = {} for i = 1, 7999 do a[i] = ('x'):rep(20) end return redis.call('del', unpack(a))
+--
+local a = {} for i = 1, 7999 do a[i] = i end return redis.pcall('del', 'k', unpack(a))
+--
+local a = {} for i = 1, 8000 do a[i] = i end return redis.pcall('del', unpack(a))
+--
 return tostring(nil)..tostring(true)..tostring(1.5)..tostring(1e20)..tostring(-0)..tostring(1/0)
 --
 return {tonumber('0x10'),tonumber('10',2),tonumber('zz',36),tonumber(' 5 ')}

@@ -156,6 +156,43 @@ fn damage_to_the_last_commit_of_a_sync_is_refused_and_not_taken_back() -> Result
     Ok(())
 }
 
+/// Without the last sync's point an open would go by the sync before, or by nothing.
+#[test]
+fn damage_to_the_point_of_the_last_sync_is_refused() -> Result {
+    let folder = folder()?;
+    let world = open_synced(folder.path())?;
+    let mut model = Model::new();
+    for n in 0..4 {
+        world.put(b"a", &[n])?;
+        model.insert(b"a".to_vec(), vec![n]);
+        world.commit()?;
+        world.store.sync()?;
+    }
+    world.put(b"a", b"after the last sync")?;
+    world.commit()?;
+    let cut = image(folder.path())?;
+    drop(world);
+    let root = cut[6144..].first_chunk().ok_or("a short pool")?;
+    let root = usize::try_from(u64::from_le_bytes(*root))?;
+    let mut refused = 0;
+    // The root object has some four pages.
+    for page in root / PAGE_BYTES..root / PAGE_BYTES + 6 {
+        let mut damaged = cut.clone();
+        damaged[page * PAGE_BYTES..(page + 1) * PAGE_BYTES].fill(0);
+        for every_second in [true, false] {
+            match after_power_loss(&damaged, every_second) {
+                Ok((_place, world)) => holds(&world, &model, &format!("page {page:#x}"))?,
+                Err(error) => {
+                    eprintln!("{page:#x}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 0, "no page has a point");
+    Ok(())
+}
+
 /// What another program, or this one without syncs, does to the pool later is not taken back.
 #[test]
 fn a_sync_of_before_an_open_without_syncs_is_forgotten() -> Result {
