@@ -70,7 +70,9 @@ fn the_index_is_what_the_log_says() -> TestResult {
         }
         let found = read(server.port())?;
         let path = copy.display().to_string();
-        let truth = Options::new("cmap").directive("pool-path", &path);
+        let truth = Options::new("cmap")
+            .directive("pool-path", &path)
+            .directive("index-file", "no");
         let truth = Server::start_with(truth)?;
         let expected = read(truth.port())?;
         for (db, (found, expected)) in found.iter().zip(&expected).enumerate() {

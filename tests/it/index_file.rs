@@ -212,10 +212,10 @@ fn answers_are_right_before_elements_are_gathered() -> TestResult {
 fn damage_among_elements_ends_the_process() -> TestResult {
     const PATTERN: &[u8] = b"a pattern that nothing else in the pool has";
     let mut server = Server::start_with(options().pool_size("40mb"))?;
-    fill(&server)?;
     let value = [PATTERN, &[b'y'; 3_000]].concat();
     let mut client = server.raw()?;
     client.call(&[b"HSET".as_slice(), b"other", b"field", &value])?;
+    fill(&server)?;
     // What was written last is checked before the index is taken over: the record must lie before that.
     std::thread::sleep(Duration::from_secs(2));
     server.kill_9()?;

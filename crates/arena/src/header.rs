@@ -25,7 +25,7 @@ const LIVE: u64 = u64::from_le_bytes(*b"it lives");
 const BUILDING: u64 = u64::from_le_bytes(*b"building");
 
 /// Words of a point beside its mark.
-const POINT_WORDS: usize = 9;
+const POINT_WORDS: usize = 10;
 
 /// What an arena belongs to. Only the same one takes it over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -185,11 +185,25 @@ impl Keyspace {
         point: &Point,
         left: Vec<Left>,
     ) -> Result<SortedLeft, String> {
-        let [f0, f1, c0, c1, sequence, flags, libraries, place, next_id] = point.words;
+        let [
+            f0,
+            f1,
+            c0,
+            c1,
+            sequence,
+            flags,
+            libraries,
+            place,
+            next_id,
+            sum,
+        ] = point.words;
         let stand = Stand {
             ends: [(f0, f1), (c0, c1)],
             sequence,
         };
+        if self.store.sum_before(&stand) != Some(sum) {
+            return Err("the pool is not what it was".to_owned());
+        }
         let generations: [u32; DATABASES] = std::array::from_fn(|db| self.generations.of(db));
         let mut shards: Vec<LeftShard> = (0..SHARDS).map(|_| LeftShard::default()).collect();
         for (single, location) in self.singles().into_iter().zip([libraries, place]) {
@@ -406,6 +420,7 @@ impl Keyspace {
             libraries.0,
             place.0,
             pending.next_id,
+            self.store.sum_before(&pending.stand).unwrap_or(0),
         ];
         let mark = 0;
         kept.arena.publish(pending.mark, Point { mark, words });

@@ -401,9 +401,13 @@ pub trait Store: Send + Sync {
     /// Makes durable whatever was staged before the call; `false` if nothing was. A reply must not leave earlier.
     fn commit(&self) -> Result<bool, StoreError>;
 
-    /// Where the logs end now; `None` if that cannot be said at the moment, or never. No record that is staged later lies
-    /// before it.
+    /// Where the logs end now, before all that is staged later; `None` if that cannot be said at the moment, or never.
     fn stand(&self) -> Option<Stand> {
+        None
+    }
+
+    /// A sum of what was written last before a stand; `None` where that is not there.
+    fn sum_before(&self, _stand: &Stand) -> Option<u64> {
         None
     }
 
@@ -436,8 +440,7 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// While parts are held, the store moves no record and gives no part away, so that their records can be
-    /// [visited](Self::visit_unread). Threads that write may have to wait for room meanwhile.
+    /// While parts are held, the store moves no record and gives no part away. Writers may have to wait for room.
     fn hold_parts(&self, _hold: bool) {}
 
     /// Counts records as live that [`visit`](Self::visit) has not shown, with the parts of their values. Fails if there cannot

@@ -394,6 +394,10 @@ impl Store for Packed {
         self.present_stand()
     }
 
+    fn sum_before(&self, stand: &Stand) -> Option<u64> {
+        self.sum_before(stand)
+    }
+
     #[inline]
     fn staged_bytes(&self) -> u64 {
         self.front.staged_bytes() + self.compaction.log().staged_bytes()

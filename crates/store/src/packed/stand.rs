@@ -2,10 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::Packed;
 use super::header::{Header, Which};
 use super::record::{Form, Record, Spot};
 use crate::{Location, Stand, StoreError, Visited};
+
+/// How many bytes before a stand tell whether a pool is the one of which the stand was noted.
+const SUMMED_BYTES: usize = 4096;
 
 impl Packed {
     /// Where both logs end.
@@ -16,6 +21,21 @@ impl Packed {
             ends: [front, compaction],
             sequence: self.sequence.load(Ordering::Acquire),
         })
+    }
+
+    /// A sum of the last bytes before a stand, which are others in a pool with another history; `None` where they are not there.
+    pub(super) fn sum_before(&self, stand: &Stand) -> Option<u64> {
+        let segments = self.space.segments();
+        let mut sum = 0;
+        for &(serial, end) in stand.ends.iter().filter(|&&(_, end)| end > 0) {
+            let mut all = 0..segments.count();
+            let segment = all.find(|&segment| self.space.serial(segment) == serial)?;
+            let length = usize::try_from(end).ok()?.min(SUMMED_BYTES);
+            let from = usize::try_from(end).ok()? - length;
+            let add = |bytes: &[u8]| xxh3_64_with_seed(bytes, sum);
+            sum = segments.read(segment, from, length, add)?;
+        }
+        Some(sum)
     }
 
     /// Shows the records behind a stand. Every segment's tombstones are unknown from then on.
