@@ -75,6 +75,9 @@ enum Load {
         /// SETs per second over one more connection, in batches each millisecond, which are not measured.
         #[arg(long, default_value_t = 0)]
         overwrites_per_second: u64,
+        /// Ends earlier, as soon as the standard input is closed. Nothing may be written to it.
+        #[arg(long)]
+        until_closed: bool,
     },
 }
 
@@ -250,6 +253,8 @@ struct Plan {
     value: Vec<u8>,
     /// The SETs of each of the background's batches.
     batch: u64,
+    /// Whether the end of the standard input ends the run.
+    until_closed: bool,
 }
 
 /// What came out: latency and lateness of each command, then the overwrites done and left out.
@@ -331,7 +336,8 @@ impl Run {
         Ok(())
     }
 
-    fn sleep(&self, now_ns: u64) -> Outcome<Vec<usize>> {
+    /// Waits for replies, or until something is due; returns the connections that have replies.
+    fn sleep(&mut self, now_ns: u64) -> Outcome<Vec<usize>> {
         let mut next = self.due_ns(self.sent);
         if self.plan.batch > 0 {
             next = next.min(self.next_batch_ns);
@@ -348,23 +354,32 @@ impl Run {
                 PollFd::new(connection.stream.as_fd(), events)
             })
             .collect();
+        let input = io::stdin();
+        let waits_for_end = self.plan.until_closed && self.sent < self.plan.total;
+        if waits_for_end {
+            polled.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
+        }
         let wait = TimeSpec::from_duration(Duration::from_nanos(next.saturating_sub(now_ns)));
         ppoll(&mut polled, Some(wait), None)?;
-        let ready = polled.iter().enumerate();
-        Ok(ready
-            .filter(|(_, one)| one.any().unwrap_or(true))
-            .map(|(place, _)| place)
-            .collect())
+        let is_ready = |one: &PollFd| one.any().unwrap_or(true);
+        let is_over = waits_for_end && polled.pop().is_some_and(|input| is_ready(&input));
+        let ready = polled.into_iter().enumerate();
+        let ready = ready.filter(|(_, one)| is_ready(one));
+        let ready = ready.map(|(place, _)| place).collect();
+        if is_over {
+            self.plan.total = self.sent;
+        }
+        Ok(ready)
     }
 
     fn go(mut self) -> Outcome<Measured> {
         let start = Instant::now();
         let clock = || u64::try_from(start.elapsed().as_nanos());
-        let patience_ns = u64::try_from(PATIENCE.as_nanos())? + self.due_ns(self.plan.total);
+        let patience_ns = u64::try_from(PATIENCE.as_nanos())?;
         let mut buffer = vec![0; READ_BYTES];
         while self.sent < self.plan.total || self.open.iter().any(|open| !open.is_empty()) {
             let now = clock()?;
-            if now > patience_ns {
+            if now > self.due_ns(self.plan.total) + patience_ns {
                 return Err("replies are missing".into());
             }
             self.send(now)?;
@@ -435,6 +450,7 @@ fn main() -> Outcome<()> {
             keys,
             value_bytes,
             overwrites_per_second,
+            until_closed,
         } => {
             #[allow(
                 clippy::cast_precision_loss,
@@ -452,6 +468,7 @@ fn main() -> Outcome<()> {
                 keys: keys.max(1),
                 value: vec![b'v'; value_bytes],
                 batch: overwrites_per_second * BACKGROUND_PERIOD_NS / 1_000_000_000,
+                until_closed,
             };
             fixed_rate(port, clients.max(1), plan)
         }

@@ -1,5 +1,6 @@
 //! WAIT and WAITAOF: how many replicas have what the connection has written.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ pub(super) static COMMANDS: &[Row] = &[
         .categories(Categories::CONNECTION)
         .group(Group::Generic, "7.2.0")
         .summary(
-            "Waits until enough replicas have the connection's writes in their append-only files.",
+            "Waits until the connection's writes survive a loss of power, here and on enough replicas.",
         )
         .complexity("O(1)")
         .arguments(&[
@@ -48,8 +49,33 @@ struct WaitCall {
     /// Where the stream was when it had that change.
     end: OnceLock<u64>,
     replicas: i64,
-    /// Whether the replicas' append-only files must have it.
-    synced: bool,
+    /// WAITAOF asks what is synced, here and on the replicas.
+    synced: Option<Local>,
+}
+
+/// What WAITAOF asks of this server's own pool.
+#[derive(Debug)]
+struct Local {
+    /// Whether what is acknowledged must survive a loss of power here too.
+    is_asked: bool,
+    /// When the call came, where a sync each second decides: all that was acknowledged before must be synced.
+    called_ms: Option<i64>,
+    /// Whether it survives one.
+    survives: AtomicBool,
+}
+
+impl Local {
+    fn look(&self, keyspace: &Keyspace) {
+        if let (Some(called), Some(syncs)) = (self.called_ms, keyspace.syncs())
+            && syncs.synced_to_ms > called
+        {
+            self.survives.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn count(&self) -> i64 {
+        i64::from(self.survives.load(Ordering::Relaxed))
+    }
 }
 
 impl WaitCall {
@@ -64,17 +90,27 @@ impl WaitCall {
             })
         };
         // Before the stream has it no replica has.
-        let count = end.map_or(0, |end| self.feed.acknowledgements(end, self.synced));
+        let synced = self.synced.is_some();
+        let count = end.map_or(0, |end| self.feed.acknowledgements(end, synced));
         i64::try_from(count).unwrap_or(i64::MAX)
     }
 
     fn reply(&self, count: i64) -> Reply {
-        if self.synced {
-            // There is no append-only file here.
-            Reply::Array(vec![Reply::Integer(0), Reply::Integer(count)])
-        } else {
-            Reply::Integer(count)
+        match &self.synced {
+            Some(local) => Reply::Array(vec![Reply::Integer(local.count()), Reply::Integer(count)]),
+            None => Reply::Integer(count),
         }
+    }
+
+    /// The reply, once there is nothing more to wait for.
+    fn done(&self, keyspace: &Keyspace) -> Option<Reply> {
+        let count = self.count();
+        let mut is_done = count >= self.replicas;
+        if let Some(local) = &self.synced {
+            local.look(keyspace);
+            is_done &= !local.is_asked || local.count() > 0;
+        }
+        is_done.then(|| self.reply(count))
     }
 }
 
@@ -99,9 +135,13 @@ impl BlockedCall for WaitCall {
         true
     }
 
-    fn attempt(&self, _: &Keyspace, _: usize, _: Access) -> Result<Option<Reply>, CommandError> {
-        let count = self.count();
-        Ok((count >= self.replicas).then(|| self.reply(count)))
+    fn attempt(
+        &self,
+        keyspace: &Keyspace,
+        _: usize,
+        _: Access,
+    ) -> Result<Option<Reply>, CommandError> {
+        Ok(self.done(keyspace))
     }
 }
 
@@ -129,17 +169,13 @@ fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let replicas = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     let deadline = parse_timeout(&args[2])?;
-    Ok(run(ctx, replicas, false, deadline))
+    Ok(run(ctx, replicas, None, deadline))
 }
 
-/// Every acknowledged write is durable in the pool. There is no append-only file here, but replicas may have one.
+/// A synced append-only file promises that writes survive a loss of power. The pool promises it where its place allows: for
+/// all that is acknowledged, or for what was acknowledged before the last sync. Elsewhere it is an error to ask for it, as
+/// without such a file.
 fn waitaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    if ctx.server.replication.is_replica() {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just \
-             local and are not propagated.",
-        ));
-    }
     let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     if !(0..=1).contains(&local) {
         return Err(CommandError::text(
@@ -151,28 +187,45 @@ fn waitaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         "ERR value is out of range, must be positive",
     ))?;
     let deadline = parse_timeout(&args[3])?;
-    if local > 0 {
+    if ctx.server.replication.is_replica() {
+        return Err(CommandError::text(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just \
+             local and are not propagated.",
+        ));
+    }
+    let durability = ctx.server.durability;
+    if local > 0 && !durability.power && !durability.every_second {
         return Err(CommandError::text(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    Ok(run(ctx, replicas, true, deadline))
+    let local = Local {
+        is_asked: local > 0,
+        called_ms: durability.every_second.then(now_ms),
+        survives: AtomicBool::new(durability.power),
+    };
+    Ok(run(ctx, replicas, Some(local), deadline))
 }
 
-fn run(ctx: &mut Context<'_>, replicas: i64, synced: bool, deadline: Option<Instant>) -> Outcome {
+fn run(
+    ctx: &mut Context<'_>,
+    replicas: i64,
+    synced: Option<Local>,
+    deadline: Option<Instant>,
+) -> Outcome {
     let handle = &ctx.session.handle;
     let call = WaitCall {
         feed: Arc::clone(&ctx.server.feed),
-        ticket: handle
-            .last_ticket
-            .load(std::sync::atomic::Ordering::Relaxed),
+        ticket: handle.last_ticket.load(Ordering::Relaxed),
         end: OnceLock::new(),
         replicas,
         synced,
     };
-    let count = call.count();
-    if count >= replicas || ctx.session.in_step() {
-        return call.reply(count).into();
+    if let Some(reply) = call.done(ctx.keyspace) {
+        return reply.into();
+    }
+    if ctx.session.in_step() {
+        return call.reply(call.count()).into();
     }
     Outcome::Block(Box::new(Wait {
         call: Box::new(call),

@@ -4,3 +4,4 @@
 mod effects;
 mod links;
 mod replica;
+mod waitaof;

@@ -2,7 +2,7 @@
 //!
 //! `PMEMKV_REAL` names another program than redis-server to compare with, for instance Valkey's.
 
-mod contents;
+mod filling;
 mod import;
 mod migration;
 mod moment;

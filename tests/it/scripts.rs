@@ -123,6 +123,22 @@ fn refuses_as_redis_does(server: &Server) -> TestResult {
     }
     let reply = text(client, &["EVAL_RO", "return redis.call('del', 'a')", "0"])?;
     assert!(reply.starts_with("ERR Write commands are not allowed from read-only scripts."));
+    // Redis counts what its replicas might get as a write.
+    for call in ["'publish', 'channel', 'message'", "'pfcount', 'a'"] {
+        for script in [
+            ["EVAL_RO".to_owned(), format!("return redis.call({call})")],
+            [
+                "EVAL".to_owned(),
+                format!("#!lua flags=no-writes\nreturn redis.call({call})"),
+            ],
+        ] {
+            let reply = text(client, &[&script[0], &script[1], "0"])?;
+            assert!(
+                reply.starts_with("ERR Write commands are not allowed from read-only scripts"),
+                "{script:?}: {reply}"
+            );
+        }
+    }
     let reply = text(client, &["EVAL_RO", "#!lua\nreturn 1", "0"])?;
     assert_eq!(
         reply,

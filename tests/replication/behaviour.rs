@@ -3,9 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use common::{RawClient, RedisServer, Server, TestResult, Value, show};
+use common::{RawClient, RedisServer, Server, TestResult, Value, assert_replicated, show};
 
-use crate::contents;
 use crate::pair::{info, master, options, wait_for_sync, wait_until};
 use crate::proxy::Proxy;
 
@@ -280,7 +279,7 @@ fn the_stream_reaches_watchers_subscribers_caches_and_waiting_clients() -> TestR
     wait_for_sync(&mut other.raw()?, &replica)?;
     let flushed = show(&caching.read()?);
     assert!(flushed.contains("invalidate"), "{flushed}");
-    contents::assert_same(&mut other.raw()?, &mut own)?;
+    assert_replicated(&mut other.raw()?, &mut own)?;
     Ok(())
 }
 

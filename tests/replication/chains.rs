@@ -1,8 +1,7 @@
 //! Replicas of replicas, and replicas that change to another one: all follow one history.
 
-use common::{Options, RawClient, RedisServer, Server, TestResult, Value};
+use common::{Options, RawClient, RedisServer, Server, TestResult, Value, assert_replicated};
 
-use crate::contents;
 use crate::pair::{full_syncs, info, options, wait_for_sync, wait_until};
 use crate::proxy::Proxy;
 
@@ -64,7 +63,7 @@ fn chain(top: &mut RawClient, top_port: u16) -> TestResult {
     let id = field(top, "master_replid")?;
     for replica in &mut replicas {
         assert_eq!(field(replica, "master_replid")?, id);
-        contents::assert_same(top, replica)?;
+        assert_replicated(top, replica)?;
     }
     let [of_middle, ..] = &mut replicas;
     assert_eq!(field(of_middle, "sync_full")?, "2", "{}", middle.log());
@@ -116,7 +115,7 @@ fn a_promoted_replica_gives_siblings_what_they_lack() -> TestResult {
     for replica in [&mut of_behind, &mut of_real] {
         assert_eq!(replica.line(&line)?, Value::Simple(b"OK".to_vec()));
         wait_for_offset(&mut client, replica)?;
-        contents::assert_same(&mut client, replica)?;
+        assert_replicated(&mut client, replica)?;
     }
     assert_eq!(full_syncs(&behind), 1, "{}", behind.log());
     assert_eq!(field(&mut client, "sync_full")?, "0", "{}", promoted.log());
@@ -147,14 +146,14 @@ fn a_master_goes_on_as_a_replica() -> TestResult {
         wait_for_offset(new, old)?;
         some_writes(new)?;
         wait_for_offset(new, old)?;
-        contents::assert_same(new, old)?;
+        assert_replicated(new, old)?;
         // The third one follows the first, as its master or through it.
         wait_until("the third one is there too", || {
             let mut third = third.raw()?;
             Ok(field(&mut third, "master_link_status")? == "up"
                 && field(&mut third, "slave_repl_offset")? == field(new, "master_repl_offset")?)
         })?;
-        contents::assert_same(new, &mut third.raw()?)?;
+        assert_replicated(new, &mut third.raw()?)?;
     }
     for server in [&first, &second, &third] {
         let copies = full_syncs(server);
@@ -182,7 +181,7 @@ fn a_stopped_master_goes_on_as_a_replica() -> TestResult {
     first.set_options(options);
     first.resume()?;
     wait_for_sync(&mut client, &first)?;
-    contents::assert_same(&mut client, &mut first.raw()?)?;
+    assert_replicated(&mut client, &mut first.raw()?)?;
     assert_eq!(full_syncs(&first), 0, "{}", first.log());
     Ok(())
 }

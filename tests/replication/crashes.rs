@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use common::{Options, RawClient, RedisServer, Server, TestResult, Value};
+use common::{Options, RawClient, RedisServer, Server, TestResult, Value, assert_replicated};
 
-use crate::contents;
 use crate::pair::{full_syncs, info, options, wait_until};
 use crate::traffic;
 
@@ -155,7 +154,7 @@ fn survives(store: &str, seed: u64) -> TestResult {
     let mut client = master.raw()?;
     for replica in [&mut of_own, &mut of_real] {
         wait_for_offset(&mut client, replica)?;
-        contents::assert_same(&mut client, replica)
+        assert_replicated(&mut client, replica)
             .map_err(|error| format!("seed {seed}, {store}: {error}\n{}", master.log()))?;
     }
     // What was acknowledged is there. What was under way when the master died may be, and once at most.
@@ -230,7 +229,7 @@ fn copies_after_crash(
         Ok(field(&mut client, "connected_slaves")? == "1")
     })?;
     wait_for_offset(&mut client, &mut of_replica)?;
-    contents::assert_same(&mut client, &mut of_replica)
+    assert_replicated(&mut client, &mut of_replica)
         .map_err(|error| format!("{error}\n{}", master.log()))?;
     Ok(full_syncs(&replica))
 }
@@ -344,7 +343,7 @@ fn a_promoted_replica_that_dies_keeps_its_replicas() -> TestResult {
     second.resume_on(port)?;
     one_write(&mut second.raw()?, "d")?;
     wait_for_offset(&mut second.raw()?, &mut of_third)?;
-    contents::assert_same(&mut second.raw()?, &mut of_third)?;
+    assert_replicated(&mut second.raw()?, &mut of_third)?;
     assert_eq!(full_syncs(&third), 1, "{}", third.log());
     Ok(())
 }

@@ -3,9 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{RawClient, RedisServer, Server, TestResult, Value, show};
+use common::{RawClient, RedisServer, Server, TestResult, Value, assert_replicated, show};
 
-use crate::contents;
 use crate::pair::{full_syncs, info, master, options, wait_until};
 
 fn field(client: &mut RawClient, name: &str) -> TestResult<String> {
@@ -66,7 +65,7 @@ fn hands_over(from: u16, to: u16, words: &str) -> TestResult {
     assert_eq!(new.line("GET counter")?.text(), Some(last.to_string()));
     assert_eq!(new.line("INCR counter")?, Value::Integer(last + 1));
     assert_eq!(new.line("WAIT 1 5000")?, Value::Integer(1));
-    contents::assert_same(&mut new, &mut old)?;
+    assert_replicated(&mut new, &mut old)?;
     assert_eq!(field(&mut new, "sync_full")?, "0");
     assert_eq!(field(&mut new, "sync_partial_ok")?, "1");
     Ok(())
@@ -153,7 +152,7 @@ fn times_out_is_aborted_and_forced() -> TestResult {
     wait_for_field(&mut of_second, "role", "master")?;
     wait_for_field(&mut client, "master_link_status", "up")?;
     wait_for_field(&mut client, "master_failover_state", "no-failover")?;
-    contents::assert_same(&mut of_second, &mut client)?;
+    assert_replicated(&mut of_second, &mut client)?;
     Ok(())
 }
 
@@ -172,7 +171,7 @@ fn a_refusal_ends_it() -> TestResult {
     assert_eq!(field(&mut client, "role")?, "master");
     assert_eq!(field(&mut client, "master_failover_state")?, "no-failover");
     assert_eq!(client.line("WAIT 1 10000")?, Value::Integer(1));
-    contents::assert_same(&mut client, &mut of_second)?;
+    assert_replicated(&mut client, &mut of_second)?;
     assert_eq!(full_syncs(&second), 1, "{}", second.log());
     Ok(())
 }

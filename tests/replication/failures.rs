@@ -4,10 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use common::{Options, RedisServer, Server, TestResult, Value};
+use common::{Options, RedisServer, Server, TestResult, Value, assert_replicated};
 
 use crate::authority;
-use crate::contents;
 use crate::pair::{full_syncs, info, master, master_of, options, wait_for_sync, wait_until};
 use crate::proxy::Proxy;
 
@@ -69,7 +68,7 @@ fn a_master_that_starts_anew() -> TestResult {
     proxy.lead_to(later.port());
     replica.resume()?;
     wait_for_sync(&mut client, &replica)?;
-    contents::assert_same(&mut client, &mut replica.raw()?)?;
+    assert_replicated(&mut client, &mut replica.raw()?)?;
     assert_eq!(full_syncs(&replica), 2);
     Ok(())
 }
@@ -95,7 +94,7 @@ fn a_replica_goes_on_at_a_promoted_sibling() -> TestResult {
     let mut own = replica.raw()?;
     own.line(&format!("REPLICAOF 127.0.0.1 {}", sibling.port()))?;
     wait_for_sync(&mut of_sibling, &replica)?;
-    contents::assert_same(&mut of_sibling, &mut own)?;
+    assert_replicated(&mut of_sibling, &mut own)?;
     assert_eq!(full_syncs(&replica), 1, "{}", replica.log());
     Ok(())
 }

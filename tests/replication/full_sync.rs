@@ -3,9 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use common::{RawClient, Server, TestResult, Value};
+use common::{Contents, RawClient, Server, TestResult, Value, assert_replicated};
 
-use crate::contents;
 use crate::pair::{
     full_syncs, info, master, master_of, masters, options, wait_for_sync, wait_until,
 };
@@ -64,7 +63,7 @@ fn takes_everything(program: &str, store: &str, words: &[&str]) -> TestResult {
     fill(&mut client)?;
     let mut replica = Server::start_with(options(store, master.port()))?;
     wait_for_sync(&mut client, &replica)?;
-    let same = contents::assert_same(&mut client, &mut replica.raw()?)?;
+    let same = assert_replicated(&mut client, &mut replica.raw()?)?;
     assert!(same > 2000, "only {same} keys");
     let seven = replica.raw()?.call(&["FCALL_RO", "seven", "0"])?;
     assert_eq!(seven, Value::Integer(7));
@@ -72,7 +71,7 @@ fn takes_everything(program: &str, store: &str, words: &[&str]) -> TestResult {
     client.call(&["SET", "after", "1"])?;
     replica.restart()?;
     wait_for_sync(&mut client, &replica)?;
-    contents::assert_same(&mut client, &mut replica.raw()?)?;
+    assert_replicated(&mut client, &mut replica.raw()?)?;
     assert_eq!(full_syncs(&replica), 1, "{}", replica.log());
     let seven = replica.raw()?.call(&["FCALL_RO", "seven", "0"])?;
     assert_eq!(seven, Value::Integer(7));
@@ -108,7 +107,7 @@ fn what_the_replica_had_goes_and_its_former_place_too() -> TestResult {
         let port = master.port().to_string();
         own.call(&["REPLICAOF", "127.0.0.1", &port])?;
         wait_for_sync(&mut client, &replica)?;
-        contents::assert_same(&mut client, &mut replica.raw()?)?;
+        assert_replicated(&mut client, &mut replica.raw()?)?;
         let libraries = replica.raw()?.call(&["FUNCTION", "LIST"])?;
         assert_eq!(libraries, Value::Array(Vec::new()));
         // Without the directive the next start is a master's, whose clients write: there is no place any more.
@@ -122,7 +121,7 @@ fn what_the_replica_had_goes_and_its_former_place_too() -> TestResult {
         own.call(&["SET", "own again", "1"])?;
         own.call(&["REPLICAOF", "127.0.0.1", &port])?;
         wait_for_sync(&mut client, &replica)?;
-        contents::assert_same(&mut client, &mut replica.raw()?)?;
+        assert_replicated(&mut client, &mut replica.raw()?)?;
         assert_eq!(full_syncs(&replica), 2, "{}", replica.log());
     }
     Ok(())
@@ -140,7 +139,7 @@ fn a_broken_data_set_changes_nothing() -> TestResult {
         let proxy = Proxy::start(former.port())?;
         let mut replica = Server::start_with(options(store, proxy.port))?;
         wait_for_sync(&mut client, &replica)?;
-        let before = contents::of(&mut replica.raw()?)?;
+        let before = Contents::of(&mut replica.raw()?)?;
         assert_eq!(before.len(), 3);
         // Another master with another history takes the former one's place.
         let later = master_of("redis-server", &["--repl-diskless-sync", diskless])?;
@@ -155,14 +154,14 @@ fn a_broken_data_set_changes_nothing() -> TestResult {
         })?;
         for _ in 0..3 {
             thread::sleep(Duration::from_millis(150));
-            assert_eq!(contents::of(&mut replica.raw()?)?, before, "{log}");
+            assert_eq!(Contents::of(&mut replica.raw()?)?, before, "{log}");
             replica.kill_9()?;
             replica.resume()?;
-            assert_eq!(contents::of(&mut replica.raw()?)?, before, "{log}");
+            assert_eq!(Contents::of(&mut replica.raw()?)?, before, "{log}");
         }
         proxy.break_after(u64::MAX);
         wait_for_sync(&mut client, &replica)?;
-        contents::assert_same(&mut client, &mut replica.raw()?)?;
+        assert_replicated(&mut client, &mut replica.raw()?)?;
         replica.terminate()?;
     }
     Ok(())
@@ -181,7 +180,7 @@ fn a_pool_without_room_for_both_says_so() -> TestResult {
     let script =
         "for i = 1, 250 do redis.call('SET', 'own:' .. i, string.rep(i, 50000):sub(1, 100000)) end";
     own.call(&["EVAL", script, "0"])?;
-    let before = contents::of(&mut own)?;
+    let before = Contents::of(&mut own)?;
     let port = master.port().to_string();
     own.call(&["REPLICAOF", "127.0.0.1", &port])?;
     wait_until("the pool is full", || {
@@ -192,9 +191,9 @@ fn a_pool_without_room_for_both_says_so() -> TestResult {
         error.contains("no room") || error.contains("another"),
         "{error}"
     );
-    assert_eq!(contents::of(&mut own)?, before);
+    assert_eq!(Contents::of(&mut own)?, before);
     own.call(&["CONFIG", "SET", "repl-diskless-load", "flush-before-load"])?;
     wait_for_sync(&mut client, &replica)?;
-    contents::assert_same(&mut client, &mut replica.raw()?)?;
+    assert_replicated(&mut client, &mut replica.raw()?)?;
     replica.terminate()
 }

@@ -5,11 +5,11 @@
 mod authority;
 mod behaviour;
 mod chains;
-mod contents;
 mod crashes;
 mod failover;
 mod failures;
 mod full_sync;
+mod lost_host;
 mod machines;
 mod pair;
 mod places;

@@ -9,9 +9,8 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use common::{RawClient, Server, TestResult};
+use common::{RawClient, Server, TestResult, assert_replicated};
 
-use crate::contents;
 use crate::pair::{full_syncs, master_of, masters, options, wait_for_sync};
 use crate::proxy::Proxy;
 use crate::traffic;
@@ -75,7 +74,7 @@ fn survives(program: &str, store: &str, seed: u64) -> TestResult {
     let bursts = writer.join().map_err(|_| "the writer panicked")??;
     assert!(bursts > 5, "only {bursts} bursts");
     wait_for_sync(&mut client, &replica)?;
-    contents::assert_same(&mut client, &mut replica.raw()?)
+    assert_replicated(&mut client, &mut replica.raw()?)
         .map_err(|error| format!("seed {seed}, {store}: {error}\n{}", replica.log()))?;
     // Each time it went on from its place.
     assert_eq!(full_syncs(&replica), 1, "seed {seed}: {}", replica.log());

@@ -4,9 +4,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Options, RawClient, RedisServer, Sentinel, Server, TestResult};
+use common::{Options, RawClient, RedisServer, Sentinel, Server, TestResult, assert_replicated};
 
-use crate::contents;
 use crate::pair::{info, masters, wait_until};
 
 /// The name of the watched master.
@@ -159,7 +158,7 @@ fn fails_over(program: &str, kinds: [char; 3]) -> TestResult {
     assert_eq!(client.call(&["INCR", "counter"])?.integer(), Some(3));
     for replica in [&first, &third] {
         let mut own = replica.raw()?;
-        contents::assert_same(&mut client, &mut own)
+        assert_replicated(&mut client, &mut own)
             .map_err(|error| format!("{error}\n{}", replica.log()))?;
         let refused = own.call(&["SET", "a", "2"])?;
         assert!(format!("{refused:?}").starts_with("-READONLY"));
@@ -230,6 +229,6 @@ fn a_master_that_restarts_in_time_keeps_its_place() -> TestResult {
     }
     assert_eq!(watch.knows("config-epoch")?, "0");
     assert_eq!(watch.knows("flags")?, "master");
-    contents::assert_same(&mut first.raw()?, &mut second.raw()?)?;
+    assert_replicated(&mut first.raw()?, &mut second.raw()?)?;
     Ok(())
 }

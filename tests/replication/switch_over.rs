@@ -1,8 +1,7 @@
 //! The move of docs/replication.md: each of its commands runs here.
 
-use common::{Options, Server, TestResult, Value};
+use common::{Options, Server, TestResult, Value, assert_replicated};
 
-use crate::contents;
 use crate::pair::{info, master, wait_for_sync};
 
 /// The commands of the page's section on the move, for `redis-cli`: the port's name and the words.
@@ -64,6 +63,6 @@ fn the_commands_of_the_page_move_the_data() -> TestResult {
     assert_eq!(info(&mut new, "replication", "role")?, "master");
     assert_eq!(new.call(&["SET", "c", "3"])?, Value::Simple(b"OK".to_vec()));
     new.call(&["DEL", "c"])?;
-    contents::assert_same(&mut master.raw()?, &mut replica.raw()?)?;
+    assert_replicated(&mut master.raw()?, &mut replica.raw()?)?;
     Ok(())
 }

@@ -95,8 +95,11 @@ class Parsing(unittest.TestCase):
         parsed = load.parse_fixed_rate(out)
         self.assertEqual((parsed["commands"], parsed["p50_us"], parsed["max_us"]), (2, 1.0, 2.0))
         self.assertEqual((parsed["late_p999_us"], parsed["overwrites"], parsed["overwrites_left_out"]), (0.03, 40, 5))
-        with self.assertRaises(BenchError):
-            load.parse_fixed_rate(array.array("Q", [0, 0]).tobytes())
+        parsed = load.parse_fixed_rate(out, 1)
+        self.assertEqual((parsed["commands"], parsed["max_us"], parsed["late_p999_us"]), (1, 1.0, 0.03))
+        for none, skipped in (([0, 0], 0), ([1, 2, 0, 0], 1), ([1, 2, 0, 0], 5)):
+            with self.assertRaises(BenchError):
+                load.parse_fixed_rate(array.array("Q", none).tobytes(), skipped)
 
     def test_info(self):
         self.assertEqual(parse_info("# Stats\r\na:1\r\nb:x:y\r\n\r\n"), {"a": "1", "b": "x:y"})

@@ -4,7 +4,9 @@
 //! index in the cache, for many keys at a time. The record of a key with the highest sequence number counts. Loading
 //! remembers tombstones until everything is read.
 
-use std::collections::HashMap;
+mod gone;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -22,9 +24,6 @@ use store::{StoreError, Visited, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;
-
-/// How many keys that are gone by their deadlines are collected at most.
-const EXPIRED_MAX: usize = 1 << 16;
 
 /// How often a thread logs the progress of loading.
 const REPORT_TIME: Duration = Duration::from_secs(1);
@@ -62,6 +61,10 @@ pub(super) struct State {
     collects_after: OnceLock<Millis>,
     /// Those keys, with their generations; `None` if there are too many.
     collected: Mutex<Option<Vec<(u32, IndexKey)>>>,
+    /// The ids of hashes that have lost fields in this way. Their keys are collected when loading finds them.
+    with_lost_fields: Mutex<HashSet<u64>>,
+    /// Whether there are any.
+    has_lost_fields: AtomicBool,
 }
 
 /// A step of the server's start.
@@ -88,6 +91,8 @@ impl State {
             at_end: OnceLock::new(),
             collects_after: OnceLock::new(),
             collected: Mutex::new(Some(Vec::new())),
+            with_lost_fields: Mutex::default(),
+            has_lost_fields: AtomicBool::new(false),
         }
     }
 
@@ -224,41 +229,6 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Collects the keys that are gone by a deadline after `time`, for [`take_expired`](Self::take_expired). Call it before
-    /// anything is loaded.
-    pub fn collect_expired(self, time: Millis) {
-        // The server says it once.
-        let _ = self.keyspace.loading.collects_after.set(time);
-    }
-
-    /// The keys that loading has found to be gone by their deadlines, with their databases; `None` if there were too many to collect.
-    pub fn take_expired(self) -> Option<Vec<(usize, Vec<u8>)>> {
-        let collected = match self.keyspace.loading.collects_after.get() {
-            Some(&time) if self.keyspace.has_left_index() => self.keyspace.expired_behind(time)?,
-            _ => self.keyspace.loading.collected.lock().take()?,
-        };
-        let keys = collected.into_iter().filter_map(|(generation, key)| {
-            let db = self.keyspace.generations.database_of(generation)?;
-            Some((db, key.to_vec()))
-        });
-        Some(keys.collect())
-    }
-
-    /// Collects a key that is gone by its deadline, if it is one that was asked for.
-    fn collect(self, record: &Visited<'_>) {
-        let after = self.keyspace.loading.collects_after.get();
-        if after.is_none_or(|&after| record.expires_at.is_none_or(|at| at <= after)) {
-            return;
-        }
-        let mut collected = self.keyspace.loading.collected.lock();
-        match &mut *collected {
-            Some(keys) if keys.len() < EXPIRED_MAX => {
-                keys.push((record.generation, IndexKey::from_slice(record.key)));
-            }
-            all => *all = None,
-        }
-    }
-
     /// Loads everything with `threads` threads, unless that is done. Fails and loads nothing if `stop` is set
     /// meanwhile.
     pub(super) fn load_all(self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
@@ -370,6 +340,11 @@ impl Loading<'_> {
                 return;
             }
             if record.generation == ELEMENTS {
+                if self.is_collected(&record)
+                    && let Some((id, _)) = self.element_of(&record)
+                {
+                    self.lost_field(id);
+                }
                 if !self.collect_element(&record, &mut batches.elements) {
                     let why = "an element's record has no id";
                     failed = Some(KeyspaceError::Failed(why));
@@ -393,8 +368,8 @@ impl Loading<'_> {
                 return;
             };
             records_read[database] += 1;
-            if record.removed {
-                self.collect(&record);
+            if self.is_collected(&record) {
+                self.collect(record.generation, IndexKey::from_slice(record.key));
             }
             if let Err(error) = self.check_compact(&record) {
                 failed = Some(error);

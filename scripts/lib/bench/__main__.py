@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 
-from . import big, collections, counts, curves, latency, lifecycle, machine, rates, report, scripting, space, streams, strings
+from . import (big, collections, counts, curves, latency, lifecycle, machine, rates, replication, replication_tables,
+               report, scripting, space, streams, strings)
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -43,13 +44,14 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="two minutes, noisy, one value size")
     parser.add_argument("--full", action="store_true", help="restart and space with 10 million keys too")
     parser.add_argument("--only", metavar="PART", action="append", default=[], choices=PARTS,
-                        help=f"only this part of the run, may be repeated: {', '.join(PARTS)}; counts runs only so")
+                        help=f"only this part of the run, may be repeated: {', '.join(PARTS)}; counts and replication run only so")
     parser.add_argument("--curves", metavar="NAME", nargs="*", choices=[*curves.CURVES, []],
                         help=f"cost as the work grows, instead of the run: {', '.join(curves.CURVES)}; "
                              f"all without a name")
     parser.add_argument("--out", metavar="FOLDER", help="where curves go (docs/benchmarks)")
     parser.add_argument("--json", metavar="FILE", help="where the figures go (bench.json in the target folder)")
     parser.add_argument("--page", metavar="FILE", help="where the tables go, beside the output")
+    parser.add_argument("--replication-keys", metavar="N", type=int, help="keys of the part replication (3 million)")
     parser.add_argument("--layout", help="pmemkv-server's layout (its default)")
     parser.add_argument("--engine", help="pmemkv-server's engine (its default)")
     parser.add_argument("--threads", type=int, help="pmemkv-server's worker-threads (its default)")
@@ -110,6 +112,9 @@ def run(fleet, arguments, plan, described):
         server.empty()
     if "counts" in plan.parts:
         timed("counts", lambda: counts.measure(fleet))
+    if "replication" in plan.parts:
+        timed("replication", lambda: replication.measure(
+            fleet, generator, arguments.replication_keys or plan.restart_keys[0], arguments.quick))
     if "restart" in plan.parts:
         timed("restart", lambda: big.measure(fleet, plan, arguments.quick))
     if "lifecycle" in plan.parts:
@@ -157,6 +162,8 @@ def page(result, plan):
         parts.append(space.tables(result["space"], ours))
     if "counts" in result:
         parts.append(counts.tables(result["counts"], ours))
+    if "replication" in result:
+        parts.append(replication_tables.tables(result["replication"], ours))
     if "restart" in result:
         parts.append(big.tables(result["restart"], ours))
     if "lifecycle" in result:

@@ -2,6 +2,7 @@
 
 import array
 import subprocess
+import time
 
 from .client import BenchError
 from .figures import parse_benchmark, requests_for, summary
@@ -9,6 +10,9 @@ from .figures import parse_benchmark, requests_for, summary
 CLIENTS = 50
 SECONDS_MAX = 300
 EXPIRY_SECONDS = 100_000
+# Of a load beside something else.
+VALUE_BYTES = 64
+BESIDE_CLIENTS = 10
 KEY = "key:__rand_int__"
 
 
@@ -92,12 +96,55 @@ class Generator:
                        "--keys", keys, "--value-bytes", value_bytes, "--overwrites-per-second", overwrites)
         return parse_fixed_rate(out)
 
+    def beside(self, server, per_second, keys, overwrites=0):
+        """GETs at the rate, each timed from when it was due, for as long as the caller's block takes."""
+        return Beside(self.program, server, per_second, keys, overwrites)
 
-def parse_fixed_rate(out):
-    """The figures of the program's pairs of native u64."""
+
+class Beside:
+    """GETs beside something else; `figures` has their latencies at the end, from `begin` on."""
+
+    def __init__(self, program, server, per_second, keys, overwrites):
+        self.server = server
+        self.per_second = per_second
+        self.argv = [program, "fixed-rate", "--port", server.port, "--command", "get", "--per-second", per_second,
+                     "--seconds", SECONDS_MAX, "--keys", keys, "--value-bytes", VALUE_BYTES, "--clients", BESIDE_CLIENTS,
+                     "--overwrites-per-second", overwrites, "--until-closed"]
+        self.process = self.started = self.began = self.figures = None
+
+    def __enter__(self):
+        self.started = time.monotonic()
+        self.process = subprocess.Popen([str(part) for part in self.argv], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # Its connections, and its first commands.
+        time.sleep(0.3)
+        self.begin()
+        return self
+
+    def begin(self):
+        """What is due from now on counts."""
+        self.began = time.monotonic()
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            self.process.kill()
+        try:
+            out, errors = self.process.communicate(timeout=SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, errors = self.process.communicate()
+        if kind is None:
+            if self.process.returncode:
+                text = errors.decode(errors="replace").strip()
+                raise BenchError(f"{self.server.title}: load fixed-rate: {text[:300]}")
+            self.figures = parse_fixed_rate(out, int((self.began - self.started) * self.per_second))
+
+
+def parse_fixed_rate(out, skipped=0):
+    """The figures of the program's pairs of native u64, without the first `skipped` ones."""
     numbers = array.array("Q")
     numbers.frombytes(out)
-    latencies, late = numbers[0:-2:2], numbers[1:-2:2]
+    latencies, late = numbers[2 * skipped:-2:2], numbers[2 * skipped + 1:-2:2]
     if not latencies:
         raise BenchError("the load program measured nothing")
     figures = summary(latencies)

@@ -30,8 +30,8 @@ class Plan:
                     "lifecycle")
 
 
-# Those of a run that does not say which, and one that runs when it is asked for.
-PARTS = (*Plan.__dataclass_fields__["parts"].default, "counts")
+# Those of a run that does not say which, and those that run when they are asked for.
+PARTS = (*Plan.__dataclass_fields__["parts"].default, "counts", "replication")
 
 
 def make_plan(quick, full, only=()):

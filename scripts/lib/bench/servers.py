@@ -20,6 +20,8 @@ class Server:
     saves = False
     # How a restart gets the data back.
     restart_note = ""
+    # More of the command line.
+    options = ()
 
     def __init__(self, title, program, folder):
         self.title = title
@@ -113,6 +115,12 @@ class Server:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def family_cpu_seconds(self):
+        """The same with its children that have ended."""
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
     def threads_cpu_seconds(self):
         """CPU time of its threads so far, in nanoseconds, without threads that have ended."""
         folder = f"/proc/{self.process.pid}/task"
@@ -162,7 +170,7 @@ class Peer(Server):
         if self.aof:
             # No rewrites of the AOF: they would disturb some cells and not others.
             options += ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
-        return [self.program, *options]
+        return [self.program, *options, *self.options]
 
     def before_filling(self):
         if self.aof:
@@ -192,7 +200,7 @@ class Ours(Server):
         for name, value in (("layout", self.layout), ("engine", self.engine), ("worker-threads", self.threads)):
             if value:
                 options += [f"--{name}", str(value)]
-        return [self.program, *options]
+        return [self.program, *options, *self.options]
 
     def start(self):
         free = shutil.disk_usage(self.folder).free

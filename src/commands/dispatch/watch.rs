@@ -246,8 +246,7 @@ pub(super) fn is_paused(
     }
 }
 
-/// Whether CLIENT PAUSE WRITE has the command wait. Publishing is no write of data, but others would hear of it. PFCOUNT
-/// keeps its estimate in the value. A script may write unless it says that it does not.
+/// Whether CLIENT PAUSE WRITE has the command wait. A script may write unless it says that it does not.
 fn may_write(server: &Server, command: &Command, args: Args<'_>) -> bool {
     let flags = command.spec.flags;
     if flags.contains(Flags::RUNS_SCRIPT) && !flags.contains(Flags::READONLY) {
@@ -255,5 +254,11 @@ fn may_write(server: &Server, command: &Command, args: Args<'_>) -> bool {
         let says = Manner::of(command.spec.name).flags(&server.scripting, script);
         return !says.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES));
     }
-    flags.contains(Flags::WRITE) || matches!(command.full_name, "publish" | "spublish" | "pfcount")
+    may_replicate(command)
+}
+
+/// Whether Redis might send the command to its replicas: it writes, or others hear of it, or it keeps an estimate in a value.
+pub(super) fn may_replicate(command: &Command) -> bool {
+    command.spec.flags.contains(Flags::WRITE)
+        || matches!(command.full_name, "publish" | "spublish" | "pfcount")
 }

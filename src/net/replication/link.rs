@@ -9,6 +9,7 @@ use rdb::{Item, Limits, Reader};
 
 use super::LinkError;
 use super::payload::{Framing, Payload};
+use super::synced::SyncedOffset;
 use super::wire::{Ends, Wire};
 use crate::acl::User;
 use crate::commands::{Dispatcher, Failure, FullSync};
@@ -64,6 +65,7 @@ struct Talk<'t, 'e> {
     keyspace: &'t Keyspace,
     decision: u64,
     place: Option<Place>,
+    synced: SyncedOffset,
 }
 
 impl<'t, 'e> Talk<'t, 'e> {
@@ -100,6 +102,7 @@ impl<'t, 'e> Talk<'t, 'e> {
             keyspace,
             decision,
             place: following.place,
+            synced: SyncedOffset::default(),
         })
     }
 
@@ -409,8 +412,15 @@ impl<'t, 'e> Talk<'t, 'e> {
     fn answer(&mut self) -> Result<(), LinkError> {
         // An earlier link may have left something staged.
         self.keyspace.commit()?;
-        let offset = self.place.map_or(0, |place| place.offset).to_string();
-        self.wire.call(&[b"REPLCONF", b"ACK", offset.as_bytes()])
+        let offset = self.place.map_or(0, |place| place.offset);
+        let synced = self.synced.of(offset, self.server, self.keyspace);
+        let offset = offset.to_string();
+        let synced = synced.map(|synced| synced.to_string());
+        let mut words = vec![&b"REPLCONF"[..], b"ACK", offset.as_bytes()];
+        if let Some(synced) = &synced {
+            words.extend([&b"FACK"[..], synced.as_bytes()]);
+        }
+        self.wire.call(&words)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod link;
 mod payload;
+mod synced;
 mod wire;
 
 use std::io;

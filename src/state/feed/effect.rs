@@ -1,6 +1,20 @@
 //! An effect's bytes.
 
-use bytes::Bytes;
+use std::cell::RefCell;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use smallvec::SmallVec;
+
+/// A thread encodes effects into pieces of memory of this size, which it uses again once all effects of one are gone. So an
+/// effect costs no allocation, which another thread would have to free.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A longer effect has memory of its own.
+const SHARING_BYTES_MAX: usize = 4 * 1024;
+
+thread_local! {
+    static PIECE: RefCell<BytesMut> = RefCell::default();
+}
 
 /// One command of an effect, with the database that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,22 +25,45 @@ pub struct Part {
     pub bytes: Bytes,
 }
 
+/// The commands of one effect: mostly one.
+pub type Parts = SmallVec<[Part; 1]>;
+
 /// A command as the stream has it.
 pub fn encode<'w>(words: impl ExactSizeIterator<Item = &'w [u8]> + Clone) -> Bytes {
-    let text: usize = words.clone().map(|word| word.len() + 16).sum();
-    let mut bytes = Vec::with_capacity(text + 16);
-    let mut digits = itoa::Buffer::new();
-    bytes.push(b'*');
-    bytes.extend_from_slice(digits.format(words.len()).as_bytes());
-    bytes.extend_from_slice(b"\r\n");
-    for word in words {
-        bytes.push(b'$');
-        bytes.extend_from_slice(digits.format(word.len()).as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
+    encode_words(words.len(), words)
+}
+
+/// The same of an iterator that does not know that it has `count` words.
+pub fn encode_words<'w>(count: usize, words: impl Iterator<Item = &'w [u8]> + Clone) -> Bytes {
+    // Twenty digits, and five bytes around them.
+    let text: usize = words.clone().map(|word| word.len() + 25).sum();
+    let bytes_max = text + 25;
+    if bytes_max > SHARING_BYTES_MAX {
+        let mut bytes = BytesMut::with_capacity(bytes_max);
+        put(&mut bytes, count, words);
+        return bytes.freeze();
     }
-    bytes.into()
+    PIECE.with_borrow_mut(|piece| {
+        if piece.capacity() < bytes_max {
+            piece.reserve(PIECE_BYTES);
+        }
+        put(piece, count, words);
+        piece.split().freeze()
+    })
+}
+
+fn put<'w>(bytes: &mut BytesMut, count: usize, words: impl Iterator<Item = &'w [u8]>) {
+    let mut digits = itoa::Buffer::new();
+    bytes.put_u8(b'*');
+    bytes.put_slice(digits.format(count).as_bytes());
+    bytes.put_slice(b"\r\n");
+    for word in words {
+        bytes.put_u8(b'$');
+        bytes.put_slice(digits.format(word.len()).as_bytes());
+        bytes.put_slice(b"\r\n");
+        bytes.put_slice(word);
+        bytes.put_slice(b"\r\n");
+    }
 }
 
 #[cfg(test)]
@@ -38,5 +75,26 @@ mod tests {
         let words = [&b"SET"[..], b"k", b""];
         let bytes = encode(words.iter().copied());
         assert_eq!(&bytes[..], b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n");
+    }
+
+    #[test]
+    fn effects_of_all_lengths_stay_as_they_are() {
+        let mut encoded = Vec::new();
+        for n in 0..3000usize {
+            let word = vec![n.to_le_bytes()[0]; n * 7 % 5000];
+            let effect = encode([&word[..], b"x"].into_iter());
+            encoded.push((effect, word));
+            if n % 7 == 0 {
+                encoded.drain(..encoded.len() / 2);
+            }
+            for (effect, word) in &encoded {
+                let header = format!("*2\r\n${}\r\n", word.len());
+                let rest = effect.strip_prefix(header.as_bytes());
+                assert_eq!(
+                    rest.and_then(|rest| rest.strip_suffix(b"\r\n$1\r\nx\r\n")),
+                    Some(&word[..])
+                );
+            }
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! The end of a call, a transaction or a script: its tickets are filled with what replicas must do.
 
+use smallvec::smallvec;
+
+use super::effect::encode_words;
 use super::recording::{self, Change, Effects, Recorded, Told};
-use super::{Feed, Filled, Part, encode};
+use super::{Feed, Filled, Part, Parts};
 use crate::keyspace::{Access, Keyspace, KeyspaceError, now_ms};
 use crate::protocol::Args;
 use crate::serialised;
@@ -43,7 +46,7 @@ impl Feed {
                 match told.change {
                     Change::Key(db, key) => {
                         keys.push((db, key));
-                        filled.push((told.ticket, Vec::new()));
+                        filled.push((told.ticket, Parts::new()));
                     }
                     Change::Gone(..) | Change::FieldsGone(..) | Change::Other => {
                         filled.push(told.into_removal());
@@ -76,16 +79,16 @@ impl Feed {
                 return told.into_iter().map(Told::into_removal).collect();
             }
             Effects::Commands(commands) => commands,
-            Effects::Call => vec![call.encode()],
+            Effects::Call => smallvec![call.encode()],
         };
         let part = |bytes| Part { db: call.db, bytes };
-        let mut parts: Vec<Part> = commands.into_iter().map(part).collect();
+        let mut parts: Parts = commands.into_iter().map(part).collect();
         // All of them were taken while the call held all of its keys.
         let own = told.iter().rposition(|one| !one.is_by_itself());
         let fill = |(at, one): (usize, Told)| match one.change {
             Change::Gone(..) | Change::FieldsGone(..) => one.into_removal(),
             _ if Some(at) == own => (one.ticket, std::mem::take(&mut parts)),
-            _ => (one.ticket, Vec::new()),
+            _ => (one.ticket, Parts::new()),
         };
         told.into_iter().enumerate().map(fill).collect()
     }
@@ -102,7 +105,7 @@ impl Feed {
         let Effects::Commands(commands) = recorded.effects else {
             return recorded.told.into_iter().map(Told::into_removal).collect();
         };
-        let mut parts: Vec<Part> = commands
+        let mut parts: Parts = commands
             .into_iter()
             .map(|bytes| Part { db, bytes })
             .collect();
@@ -155,15 +158,14 @@ impl Call<'_> {
     fn encode(self) -> bytes::Bytes {
         let container = self.name.split_once('|').map(|(container, _)| container);
         let name = container.unwrap_or(self.name);
-        let mut words = Vec::with_capacity(self.args.len());
-        words.push(name.as_bytes());
-        words.extend(self.args.from(1));
-        encode(words.into_iter())
+        let words = std::iter::once(name.as_bytes()).chain(self.args.from(1));
+        encode_words(self.args.len(), words)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::encode;
     use super::super::recording::{add, begin_call, removal};
     use super::*;
     use crate::keyspace::Followed;
@@ -190,14 +192,12 @@ mod tests {
             db: 2,
             bytes: encode([&b"rename"[..], b"a", b"b"].into_iter()),
         };
-        assert_eq!(
-            filled,
-            [
-                (1, vec![removal(2, b"b")]),
-                (2, vec![]),
-                (3, vec![verbatim])
-            ]
-        );
+        let wanted: [(u64, Parts); 3] = [
+            (1, smallvec![removal(2, b"b")]),
+            (2, smallvec![]),
+            (3, smallvec![verbatim]),
+        ];
+        assert_eq!(filled[..], wanted);
         begin_call();
         add(&[b"X"]);
         feed.told(Followed::Databases);

@@ -73,6 +73,7 @@ impl Stream {
         (self.id, self.former, self.end) = (found.id, found.former, found.end);
         self.bytes.extend(found.bytes);
         self.ends.clear();
+        self.await_replicas();
     }
 
     /// Counts in the file what has been appended.

@@ -33,10 +33,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
+use smallvec::{SmallVec, smallvec};
 use tokio::sync::watch;
 
 pub use self::copy::{CopyError, Piece, make as make_copy};
-pub use self::effect::{Part, encode};
+pub use self::effect::{Part, Parts, encode};
 pub use self::finish::Call;
 pub use self::history::Secret;
 use self::kept::Kept;
@@ -111,7 +112,7 @@ impl Figures {
 }
 
 /// How a call's tickets are filled.
-pub type Filled = Vec<(u64, Vec<Part>)>;
+pub type Filled = SmallVec<[(u64, Parts); 1]>;
 
 impl Feed {
     /// A feed that nobody follows. `copy` copies values.
@@ -148,9 +149,9 @@ impl Feed {
     /// A call on this thread panicked. Nobody knows what it has changed, so replicas need copies.
     pub fn abandon(&self) {
         let told = recording::end_call().told.into_iter();
-        let mut filled: Filled = told.map(|told| (told.ticket, Vec::new())).collect();
+        let mut filled: Filled = told.map(|told| (told.ticket, Parts::new())).collect();
         let of_step = recording::end_step().into_iter();
-        filled.extend(of_step.map(|(ticket, _)| (ticket, Vec::new())));
+        filled.extend(of_step.map(|(ticket, _)| (ticket, Parts::new())));
         self.queue.lose();
         self.fill(filled);
         self.end_intents(self.next_ticket());
@@ -168,7 +169,7 @@ impl Feed {
             self.queue.lose();
         }
         let ticket = told.ticket;
-        self.fill(vec![told.into_removal()]);
+        self.fill(smallvec![told.into_removal()]);
         self.end_intents(ticket);
     }
 

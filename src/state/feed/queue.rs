@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::{Filled, Part, Replica};
+use super::{Filled, Part, Parts, Replica};
 
 /// Effects of more bytes than this must not wait for their turn: replicas lose their place then.
 const WAITING_BYTES_MAX: usize = 1 << 30;
@@ -27,7 +27,7 @@ pub enum Slot {
     /// The call has not ended.
     Awaited,
     /// What replicas must do, which may be nothing.
-    Filled(Vec<Part>),
+    Filled(Parts),
     /// A marker.
     Marker(Marker),
 }
@@ -96,9 +96,14 @@ impl Slots {
         self.bytes = 0;
         for slot in &mut self.slots {
             if let Slot::Filled(parts) = slot {
-                *parts = Vec::new();
+                *parts = Parts::new();
             }
         }
+    }
+
+    /// Whether there is something to do that must not wait.
+    fn is_urgent(&self) -> bool {
+        self.asks || self.ends || self.lost
     }
 
     fn is_due(&self) -> bool {
@@ -148,11 +153,22 @@ impl Queue {
         self.bell.notify_one();
     }
 
-    /// Waits until something is due, but not for longer than `patience`.
-    pub fn wait(&self, patience: Duration) {
+    /// Waits until something is due, but not for longer than `patience`. Returns whether effects are due that may wait for
+    /// more.
+    pub fn wait(&self, patience: Duration) -> bool {
         let mut slots = self.slots.lock();
-        if !slots.is_due() && !slots.asks && !slots.ends && !slots.lost {
+        if !slots.is_due() && !slots.is_urgent() {
             self.bell.wait_for(&mut slots, patience);
+        }
+        slots.is_due() && !slots.is_urgent()
+    }
+
+    /// Waits for more effects, unless something comes that must not wait. The caller knows that effects are due, so
+    /// others that come ring no bell.
+    pub fn gather(&self, time: Duration) {
+        let mut slots = self.slots.lock();
+        if !slots.is_urgent() {
+            self.bell.wait_for(&mut slots, time);
         }
     }
 
@@ -181,6 +197,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
     use crate::state::feed::recording::removal;
 
@@ -190,18 +208,21 @@ mod tests {
         let keys = |due: Due| -> Vec<usize> {
             let parts = due.slots.into_iter().flat_map(|slot| match slot {
                 Slot::Filled(parts) => parts,
-                Slot::Awaited | Slot::Marker(_) => Vec::new(),
+                Slot::Awaited | Slot::Marker(_) => Parts::new(),
             });
             parts.map(|part| part.db).collect()
         };
-        queue.fill(vec![(2, vec![removal(2, b"k")]), (3, vec![])]);
+        queue.fill(smallvec![
+            (2, smallvec![removal(2, b"k")]),
+            (3, smallvec![])
+        ]);
         let due = queue.take();
         assert_eq!((due.next, keys(due)), (1, vec![]));
-        queue.fill(vec![(5, vec![removal(5, b"k")])]);
-        queue.fill(vec![(1, vec![removal(1, b"k")])]);
+        queue.fill(smallvec![(5, smallvec![removal(5, b"k")])]);
+        queue.fill(smallvec![(1, smallvec![removal(1, b"k")])]);
         let due = queue.take();
         assert_eq!((due.next, keys(due)), (4, vec![1, 2]));
-        queue.fill(vec![(4, vec![removal(4, b"k")])]);
+        queue.fill(smallvec![(4, smallvec![removal(4, b"k")])]);
         let due = queue.take();
         assert_eq!((due.next, keys(due)), (6, vec![4, 5]));
     }

@@ -6,8 +6,9 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
-use super::{Filled, Part, encode};
+use super::{Filled, Part, Parts, encode};
 use crate::keyspace::Followed;
 
 /// A change, as it was told.
@@ -19,13 +20,16 @@ pub struct Told {
     pub change: Change,
 }
 
+/// A key's name; short ones are not allocated.
+pub type Name = SmallVec<[u8; 36]>;
+
 /// What changed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
     /// A key, by the call.
-    Key(usize, Vec<u8>),
+    Key(usize, Name),
     /// A key is gone, and not by the call.
-    Gone(usize, Vec<u8>),
+    Gone(usize, Name),
     /// Fields of a hash are gone, and not by the call.
     FieldsGone(usize, Bytes),
     /// Something else than keys.
@@ -35,8 +39,8 @@ pub enum Change {
 impl Told {
     pub(super) fn new(ticket: u64, change: Followed<'_>) -> Self {
         let change = match change {
-            Followed::Changed(db, key) => Change::Key(db, key.to_vec()),
-            Followed::Gone(db, key) => Change::Gone(db, key.to_vec()),
+            Followed::Changed(db, key) => Change::Key(db, Name::from_slice(key)),
+            Followed::Gone(db, key) => Change::Gone(db, Name::from_slice(key)),
             Followed::FieldsGone(db, key, names) => {
                 let mut words = Vec::with_capacity(2 + names.len());
                 words.extend([&b"HDEL"[..], key]);
@@ -49,11 +53,11 @@ impl Told {
     }
 
     /// The ticket, filled with the removal of the key or of the fields.
-    pub fn into_removal(self) -> (u64, Vec<Part>) {
+    pub fn into_removal(self) -> (u64, Parts) {
         let parts = match self.change {
-            Change::Key(db, key) | Change::Gone(db, key) => vec![removal(db, &key)],
-            Change::FieldsGone(db, bytes) => vec![Part { db, bytes }],
-            Change::Other => Vec::new(),
+            Change::Key(db, key) | Change::Gone(db, key) => smallvec![removal(db, &key)],
+            Change::FieldsGone(db, bytes) => smallvec![Part { db, bytes }],
+            Change::Other => Parts::new(),
         };
         (self.ticket, parts)
     }
@@ -79,17 +83,20 @@ pub enum Effects {
     /// Each key that changed is gone.
     Removals,
     /// These commands.
-    Commands(Vec<Bytes>),
+    Commands(SmallVec<[Bytes; 1]>),
 }
 
 /// What a call has done.
 #[derive(Debug, Default)]
 pub struct Recorded {
     /// What it has changed, with rising tickets.
-    pub told: Vec<Told>,
+    pub told: SmallVec<[Told; 1]>,
     /// What replicas must do.
     pub effects: Effects,
 }
+
+/// Numbers of entries in the log of keys.
+pub(super) type Intents = SmallVec<[u64; 2]>;
 
 #[derive(Debug, Default)]
 struct Recording {
@@ -100,7 +107,7 @@ struct Recording {
     parts: Vec<Part>,
     tickets: Vec<u64>,
     /// The numbers of what this thread has said that it is about to change.
-    intents: Vec<u64>,
+    intents: Intents,
 }
 
 thread_local! {
@@ -142,7 +149,7 @@ pub fn forget_effects() {
 
 /// The call's effects are not the call itself, but those commands, if any, that [`add`] adds.
 pub fn begin_effects() {
-    with(|recording| recording.call.effects = Effects::Commands(Vec::new()));
+    with(|recording| recording.call.effects = Effects::Commands(SmallVec::new()));
 }
 
 /// Whether the call has changed anything so far.
@@ -160,7 +167,7 @@ pub fn add(words: &[&[u8]]) {
     let bytes = encode(words.iter().copied());
     with(|recording| match &mut recording.call.effects {
         Effects::Commands(commands) => commands.push(bytes),
-        effects => *effects = Effects::Commands(vec![bytes]),
+        effects => *effects = Effects::Commands(smallvec![bytes]),
     });
 }
 
@@ -185,7 +192,7 @@ pub(super) fn note_intent(number: u64) {
 }
 
 /// What the thread was about to change.
-pub(super) fn take_intents() -> Vec<u64> {
+pub(super) fn take_intents() -> Intents {
     with(|recording| std::mem::take(&mut recording.intents))
 }
 
@@ -221,8 +228,8 @@ pub fn end_step() -> Filled {
             parts.extend(part);
         }
         let last = tickets.pop();
-        let empty = tickets.into_iter().map(|ticket| (ticket, Vec::new()));
-        empty.chain(last.map(|last| (last, parts))).collect()
+        let empty = tickets.into_iter().map(|ticket| (ticket, Parts::new()));
+        empty.chain(last.map(|last| (last, parts.into()))).collect()
     })
 }
 
@@ -258,7 +265,8 @@ mod tests {
         // Evicted between two calls of the step.
         assert!(note(told(5)).is_none());
         let part = removal(3, b"k");
-        assert_eq!(end_step(), [(4, vec![]), (5, vec![part.clone(), part])]);
-        assert_eq!(keep(Vec::new()), Some(Vec::new()));
+        let wanted: [(u64, Parts); 2] = [(4, smallvec![]), (5, smallvec![part.clone(), part])];
+        assert_eq!(end_step()[..], wanted);
+        assert_eq!(keep(Filled::new()), Some(Filled::new()));
     }
 }

@@ -3,13 +3,18 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::kept::Kept;
 use super::{Left, Part, encode};
 
 /// A buffer that takes more than this, and four times what it holds, gives memory back.
 const KEPT_BYTES: usize = 4 << 20;
+
+/// Replicas of the last process come back within this time, however much clients write meanwhile. Until then the stream keeps
+/// what they may lack, up to so many bytes.
+const RETURN_TIME: Duration = Duration::from_secs(10);
+const RETURN_BYTES_MAX: u64 = 64 << 20;
 
 /// For so many appends the stream remembers where it ended.
 const ENDS_MAX: usize = 4096;
@@ -28,6 +33,8 @@ pub struct Stream {
     pub(super) bytes: VecDeque<u8>,
     /// Whether bytes are kept for replicas that were away.
     pub(super) keeps: bool,
+    /// From where on, and until when, bytes are kept for replicas of the last process.
+    awaited: Option<(u64, Instant)>,
     /// Whether the bytes are those of a master that this server follows, and nothing is added to them.
     pub(super) passes: bool,
     /// The file that has the stream's end too, for the next process.
@@ -69,6 +76,7 @@ impl Stream {
             end: 0,
             bytes: VecDeque::new(),
             keeps: false,
+            awaited: None,
             passes: false,
             kept: None,
             pending: Vec::new(),
@@ -203,7 +211,15 @@ impl Stream {
         let backlog = self
             .end
             .saturating_sub(if self.keeps { backlog_bytes } else { 0 });
-        let keep_from = least.map_or(backlog, |least| least.min(backlog));
+        let is_awaited = |&(from, until): &(u64, Instant)| {
+            self.end.saturating_sub(from) <= RETURN_BYTES_MAX && Instant::now() < until
+        };
+        self.awaited = self.awaited.filter(is_awaited);
+        let awaited = self.awaited.map(|(from, _)| from);
+        let keep_from = [least, awaited]
+            .into_iter()
+            .flatten()
+            .fold(backlog, u64::min);
         let dropped = keep_from.saturating_sub(self.start());
         let dropped = usize::try_from(dropped).unwrap_or(usize::MAX);
         self.bytes.drain(..dropped.min(self.bytes.len()));
@@ -234,6 +250,12 @@ impl Stream {
         self.former = Some((left.id, left.end));
         self.end = left.end;
         self.bytes.extend(left.tail);
+        self.await_replicas();
+    }
+
+    /// Keeps what there is, and what follows, for replicas of the last process, which are about to come back.
+    pub(super) fn await_replicas(&mut self) {
+        self.awaited = Some((self.start(), Instant::now() + RETURN_TIME));
     }
 
     /// Begins a history whose first bytes are those of another one.
@@ -250,6 +272,7 @@ impl Stream {
         self.former = None;
         self.bytes = VecDeque::new();
         self.keeps = keeps;
+        self.awaited = None;
         self.db = None;
     }
 }
@@ -336,5 +359,38 @@ mod tests {
         stream.forget(false);
         assert_eq!(stream.place_of(&id, end), None);
         assert_eq!(stream.state().end, end);
+    }
+
+    #[test]
+    fn replicas_of_the_last_process_are_awaited_for_a_while() {
+        let mut stream = Stream::new();
+        let left = Left {
+            id: new_id(),
+            end: 5000,
+            tail: vec![b'x'; 50],
+        };
+        let id = left.id.clone();
+        stream.go_on(left);
+        let effect = [part(0, &[b'y'; 1000])];
+        for _ in 0..1000 {
+            stream.append_effect(&effect);
+            stream.trim(100, None);
+        }
+        assert_eq!(stream.place_of(&id, 4950), Some(4950));
+        assert_eq!(stream.place_of(&id, 4949), None);
+        // Some came back already, and the others are awaited still.
+        stream.trim(100, Some(stream.end));
+        assert_eq!(stream.place_of(&id, 5000), Some(5000));
+        let mut late = Stream::new();
+        late.go_on(stream.leave(300).expect("it has a backlog"));
+        late.awaited = late.awaited.map(|(from, _)| (from, Instant::now()));
+        late.append_effect(&effect);
+        late.trim(100, None);
+        assert_eq!(late.state().kept_bytes, 100, "the time is over");
+        while stream.end < 5000 + RETURN_BYTES_MAX {
+            stream.append_effect(&effect);
+        }
+        stream.trim(100, None);
+        assert_eq!(stream.state().kept_bytes, 100, "that is too much");
     }
 }

@@ -15,8 +15,11 @@ use crate::state::Server;
 /// How often the thread looks after the replicas.
 const LOOK_TIME: Duration = Duration::from_millis(100);
 
-/// Effects that come within this time leave with one commit.
-const GATHER_TIME: Duration = Duration::from_micros(100);
+/// Effects that come within this time leave with one commit. The time doubles up to the longest while so many come in it: each
+/// round wakes this thread, the replicas' connections, and the replicas.
+const GATHER_TIME_MIN: Duration = Duration::from_micros(100);
+const GATHER_TIME_MAX: Duration = Duration::from_millis(1);
+const MANY_EFFECTS: usize = 16;
 
 /// How long the thread waits after the pool has refused a commit.
 const REFUSED_TIME: Duration = Duration::from_millis(100);
@@ -60,13 +63,18 @@ fn run(server: &Server, keyspace: &Keyspace) {
     let feed = &server.feed;
     let mut looked = Instant::now();
     let mut pinged = Instant::now();
+    let mut gather_time = GATHER_TIME_MIN;
     loop {
-        feed.queue.wait(LOOK_TIME);
-        if keyspace.events().is_followed() {
-            std::thread::sleep(GATHER_TIME);
+        if feed.queue.wait(LOOK_TIME) {
+            feed.queue.gather(gather_time);
         }
         let turn = feed.turn.lock();
         let due = feed.queue.take();
+        gather_time = if due.slots.len() >= MANY_EFFECTS {
+            (2 * gather_time).min(GATHER_TIME_MAX)
+        } else {
+            (gather_time / 2).max(GATHER_TIME_MIN)
+        };
         let ends = due.ends;
         let has_effects = due.slots.iter().any(|slot| !is_empty(slot));
         while has_effects && let Err(error) = keyspace.commit() {
@@ -97,7 +105,7 @@ fn is_empty(slot: &Slot) -> bool {
 
 impl Feed {
     /// Appends effects to the stream. The caller has committed what they stand for, and has the turn.
-    pub(super) fn append(&self, due: Due, settings: &Settings) {
+    pub(super) fn append(&self, mut due: Due, settings: &Settings) {
         let replicas = self.replicas();
         let mut stream = self.stream.lock();
         if due.lost {
@@ -105,20 +113,18 @@ impl Feed {
             lose(&mut stream, &replicas);
         }
         let before = stream.state().end;
-        for slot in due.slots {
-            match slot {
-                Slot::Awaited => {}
-                Slot::Filled(parts) => {
-                    if stream.state_keeps() || !replicas.is_empty() {
-                        stream.append_effect(&parts);
-                    }
+        for slot in &mut due.slots {
+            if let Slot::Filled(parts) = slot {
+                if stream.state_keeps() || !replicas.is_empty() {
+                    stream.append_effect(parts);
                 }
-                Slot::Marker(marker) => {
-                    let end = stream.copied();
-                    marker.replica.set_place(Some(end));
-                    // The replica may be gone.
-                    let _ = marker.reply.send((stream.state().id, end));
-                }
+                continue;
+            }
+            if let Slot::Marker(marker) = std::mem::replace(slot, Slot::Awaited) {
+                let end = stream.copied();
+                marker.replica.set_place(Some(end));
+                // The replica may be gone.
+                let _ = marker.reply.send((stream.state().id, end));
             }
         }
         stream.set_next_ticket(due.next);
@@ -133,6 +139,8 @@ impl Feed {
             stream.trim(settings.feed.backlog_bytes, least);
         }
         drop(stream);
+        // Other threads have made the effects. Their memory goes back to them when nobody waits for the stream.
+        drop(due);
         self.release_intents(next);
         if end != before {
             self.grown.send_replace(end);

@@ -120,6 +120,84 @@ fn a_replica_goes_on_from_its_place() -> TestResult {
     Ok(())
 }
 
+/// Clients may write much before the replicas of the last process are back.
+#[test]
+fn replicas_of_the_last_process_are_awaited() -> TestResult {
+    for is_killed in [true, false] {
+        let options = Options::new("cmap").directive("repl-backlog-size", "64kb");
+        let mut server = Server::start_with(options)?;
+        let (mut replica, _) = Replica::follow(server.port())?;
+        server.raw()?.line("SET a 1")?;
+        while replica.command()? != "set a 1" {}
+        let (id, offset) = (replica.id.clone(), replica.offset);
+        if is_killed {
+            server.kill_9()?;
+        } else {
+            server.terminate()?;
+        }
+        server.resume()?;
+        let mut client = server.raw()?;
+        for n in 0..100 {
+            client.call(&["SET", &format!("k{n}"), &"v".repeat(10_000)])?;
+        }
+        client.line("SET last 1")?;
+        eventually("the stream has it", || {
+            let end: u64 = info(&mut client, "master_repl_offset")?.parse()?;
+            Ok(end > offset + 1_000_000)
+        })?;
+        let (mut replica, answer) = Replica::resume(server.port(), &id, offset)?;
+        assert!(answer.starts_with("+CONTINUE "), "{answer}");
+        while replica.command()? != "set last 1" {}
+        assert_eq!(info(&mut client, "sync_full")?, "0");
+    }
+    Ok(())
+}
+
+/// A field that a client has seen to be gone is gone after a restart, although no record says so, and replicas hear of it.
+#[test]
+fn fields_that_were_gone_before_a_crash_are_told_after_it() -> TestResult {
+    let mut server = Server::start("cmap")?;
+    let (mut replica, _) = Replica::follow(server.port())?;
+    let mut client = server.raw()?;
+    client.line("DEBUG SET-ACTIVE-EXPIRE 0")?;
+    for line in [
+        "HSET h a 1 b 2",
+        "HPEXPIRE h 50 FIELDS 1 a",
+        "HSET all a 1",
+        "HPEXPIRE all 50 FIELDS 1 a",
+        "HSET never a 1 b 2",
+        "HPEXPIRE never 100000 FIELDS 1 a",
+    ] {
+        client.line(line)?;
+    }
+    std::thread::sleep(Duration::from_millis(80));
+    assert!(client.line("HGET h a")?.is_null());
+    assert!(client.line("HGET all a")?.is_null());
+    client.line("SET last 1")?;
+    while replica.command()? != "set last 1" {}
+    let (id, offset) = (replica.id.clone(), replica.offset);
+    server.kill_9()?;
+    server.resume()?;
+    let (mut replica, answer) = Replica::resume(server.port(), &id, offset)?;
+    assert!(answer.starts_with("+CONTINUE "), "{answer}");
+    server.raw()?.line("SET end 1")?;
+    let mut told = Vec::new();
+    loop {
+        let command = replica.command()?;
+        let is_end = command == "set end 1";
+        told.push(command);
+        if is_end {
+            break;
+        }
+    }
+    let has = |begin: &str| told.iter().any(|one| one.starts_with(begin));
+    assert!(
+        has("RESTORE h ") && has("DEL all") && !has("RESTORE never"),
+        "{told:?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn wait_counts_replicas_that_have_the_writes() -> TestResult {
     let server = Server::start("cmap")?;

@@ -4,19 +4,19 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::{Options, RedisServer, Server, TestResult, Value, encode};
+use common::{Contents, Options, RedisServer, Server, TestResult, Value, encode};
 
-use super::contents::{assert_library, assert_same, contents, fill, unseen};
+use super::filling::{assert_library, fill};
 use super::{assert_empty, options, refused_start};
 
 /// A file of a real server with [`fill`]'s keys and one more that is past its deadline.
-fn real_file(folder: &Path, words: &[&str]) -> TestResult<(PathBuf, super::contents::Contents)> {
+fn real_file(folder: &Path, words: &[&str]) -> TestResult<(PathBuf, Contents)> {
     let dir = folder.display().to_string();
     let real = RedisServer::start_with(&[&["--dir", &dir], words].concat())?;
     let mut client = real.raw()?;
     client.line("DEBUG SET-ACTIVE-EXPIRE 0")?;
     fill(&mut client)?;
-    let held = contents(&mut client)?;
+    let held = Contents::of(&mut client)?;
     client.line("SET past v PX 1")?;
     std::thread::sleep(std::time::Duration::from_millis(5));
     assert_eq!(client.line("SAVE")?, Value::Simple(b"OK".to_vec()));
@@ -46,7 +46,7 @@ fn files_of_a_real_server() -> TestResult {
         let (file, held) = real_file(folder.path(), words)?;
         let server = Server::start_with(importing(store, folder.path(), &file))?;
         let mut client = server.raw()?;
-        assert_same(&held, &contents(&mut client)?);
+        held.assert_same(&Contents::of(&mut client)?);
         assert_library(&mut client)?;
         let loaded = super::field(&mut client, "rdb_last_load_keys_loaded")?;
         assert_eq!(loaded, held.len().to_string());
@@ -77,7 +77,7 @@ fn what_was_imported_stays() -> TestResult {
         server.set_options(options(store, folder.path()));
         server.resume()?;
         let mut client = server.raw()?;
-        assert_same(&held, &contents(&mut client)?);
+        held.assert_same(&Contents::of(&mut client)?);
         assert_library(&mut client)?;
         client.line("SELECT 0")?;
         assert_eq!(client.line("FLUSHALL")?, Value::Simple(b"OK".to_vec()));
@@ -213,12 +213,12 @@ fn append_only_files_of_a_real_server() -> TestResult {
         }
         let script = "redis.call('set', 'scripted', 'v'); return redis.call('incr', 'int')";
         assert_eq!(client.call(&["EVAL", script, "0"])?, Value::Integer(12346));
-        let held = unseen(contents(&mut client)?);
+        let held = Contents::of(&mut client)?.unseen();
         drop(real);
         let from = folder.path().join("appendonlydir");
         let server = Server::start_with(importing(store, folder.path(), &from))?;
         let mut client = server.raw()?;
-        assert_same(&held, &unseen(contents(&mut client)?));
+        held.assert_same(&Contents::of(&mut client)?.unseen());
         assert_library(&mut client)?;
         assert_eq!(
             client
@@ -248,9 +248,9 @@ fn an_append_only_file_with_a_preamble() -> TestResult {
     let path = folder.path().join("appendonly.aof");
     fs::write(&path, &bytes)?;
     let mut server = Server::start_with(importing("cmap", folder.path(), &path))?;
-    held.remove(&(0, b"int".to_vec()));
-    held.remove(&(0, b"text".to_vec()));
-    assert_same(&held, &contents(&mut server.raw()?)?);
+    held.forget(0, b"int");
+    held.forget(0, b"text");
+    held.assert_same(&Contents::of(&mut server.raw()?)?);
     server.terminate()?;
     // A command that fails leaves nothing, not even the functions that were loaded for it.
     let mut file = fs::File::options().append(true).open(&path)?;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{RedisServer, Server, TestResult, show};
+use common::{Contents, RedisServer, Server, TestResult, show};
 
-use super::contents::{assert_same, contents, fill};
+use super::filling::fill;
 use super::options;
 
 /// The lines of docs/migration.md that begin with `$`, without it, below this heading.
@@ -40,7 +40,7 @@ fn from_redis_and_back() -> TestResult {
     let dir = folder.path().display().to_string();
     let real = RedisServer::start_with(&["--dir", &dir])?;
     fill(&mut real.raw()?)?;
-    let held = contents(&mut real.raw()?)?;
+    let held = Contents::of(&mut real.raw()?)?;
     let places = |port: u16| {
         vec![
             ("redis-cli", format!("redis-cli -p {port}")),
@@ -58,7 +58,7 @@ fn from_redis_and_back() -> TestResult {
     assert!(text.contains("--import /var/lib/redis/dump.rdb"));
     let file = folder.path().join("dump.rdb").display().to_string();
     let server = Server::start_with(options("cmap", folder.path()).directive("import", &file))?;
-    assert_same(&held, &contents(&mut server.raw()?)?);
+    held.assert_same(&Contents::of(&mut server.raw()?)?);
 
     fs::remove_file(folder.path().join("dump.rdb"))?;
     let lines = commands("## Out")?;
@@ -70,7 +70,7 @@ fn from_redis_and_back() -> TestResult {
         );
     }
     let real = RedisServer::start_with(&["--dir", &dir])?;
-    assert_same(&held, &contents(&mut real.raw()?)?);
+    held.assert_same(&Contents::of(&mut real.raw()?)?);
     assert_eq!(show(&real.raw()?.line("PING")?), "+PONG");
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use common::{Options, RawClient, RedisServer, Server, TestResult, Value, show};
+use common::{Contents, Options, RawClient, RedisServer, Server, TestResult, Value, show};
 
-use super::contents::{assert_library, assert_same, contents, fill};
+use super::filling::{assert_library, fill};
 use super::{field, options, wait_for_save, wait_until};
 
 fn ok(client: &mut RawClient, line: &str) -> TestResult {
@@ -44,12 +44,12 @@ fn a_real_server_loads_what_this_one_saves() -> TestResult {
             "{}",
             server.log()
         );
-        let held = contents(&mut client)?;
+        let held = Contents::of(&mut client)?;
         let dir = folder.path().display().to_string();
         let real = RedisServer::start_with(&["--dir", &dir])?;
         let mut client = real.raw()?;
         wait_until(|| Ok(field(&mut client, "loading")? == "0"))?;
-        assert_same(&held, &contents(&mut client)?);
+        held.assert_same(&Contents::of(&mut client)?);
         assert_library(&mut client)?;
     }
     Ok(())
@@ -64,14 +64,14 @@ fn this_server_imports_what_it_saves() -> TestResult {
     ok(&mut client, "SAVE")?;
     let file = folder.path().join("dump.rdb");
     assert_eq!(version(&file)?, "0011");
-    let held = contents(&mut client)?;
+    let held = Contents::of(&mut client)?;
     client.line("SELECT 0")?;
     let full = client.line("XINFO STREAM stream FULL")?;
     assert!(!full.is_error(), "{full:?}");
     let with = Options::new("cmap").directive("import", &file.display().to_string());
     let other = Server::start_with(with)?;
     let mut client = other.raw()?;
-    assert_same(&held, &contents(&mut client)?);
+    held.assert_same(&Contents::of(&mut client)?);
     assert_library(&mut client)?;
     // Version 11 says when a consumer was last active too.
     client.line("SELECT 0")?;

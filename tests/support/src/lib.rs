@@ -3,6 +3,7 @@
 pub mod backup;
 mod beside;
 pub mod clock;
+mod contents;
 mod engines;
 mod events;
 mod newer;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use beside::{Nutcracker, Sentinel};
+pub use contents::{Contents, assert_replicated};
 pub use events::check_events;
 pub use newer::Newer;
 use process::Process;

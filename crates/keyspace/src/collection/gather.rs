@@ -248,7 +248,10 @@ impl Loading<'_> {
             }
             match split_key(record.key) {
                 Some((id, _)) if id >= own_from => {}
-                Some(_) => {
+                Some((id, _)) => {
+                    if self.is_collected(&record) {
+                        self.lost_field(id);
+                    }
                     self.collect_element(&record, batches);
                 }
                 None => failed = Some("an element's record has no id"),
@@ -274,6 +277,7 @@ impl Loading<'_> {
                 if id >= own_from {
                     continue;
                 }
+                self.found_collection(id, generation, &one.key);
                 let records = keyspace.registry.unclaimed.register(id).remove(&id);
                 claims.push(Claim {
                     shard: number,

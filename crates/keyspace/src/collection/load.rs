@@ -182,6 +182,8 @@ impl Loading<'_> {
                 let anchor = anchor.anchor_of(hash, generation, one.found())?;
                 let Anchor { id, encoding } = anchor;
                 self.keyspace.registry.seen(id);
+                let loading = self.keyspace.loading();
+                loading.found_collection(id, generation, &one.key);
                 let anchor = || AnchorKey {
                     generation,
                     hash,

@@ -6,6 +6,7 @@ use lua::{Host, Interrupt, KILLED, LogLevel};
 
 use super::super::disk_check;
 use super::super::lookup::{NOT_ENOUGH_REPLICAS, named};
+use super::super::watch::may_replicate;
 use super::super::{Dispatcher, Surroundings};
 use super::Rights;
 use crate::catalog::spec::Flags;
@@ -171,7 +172,7 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             ));
         }
         permission::check_in_script(command, args, self.session, self.around.server)?;
-        if flags.contains(Flags::WRITE) && !self.rights.writes {
+        if !self.rights.writes && may_replicate(command) {
             return Err(CommandError::text(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
