@@ -4,6 +4,7 @@
 
 mod count;
 mod disk_check;
+mod elements;
 mod exec;
 mod followed;
 mod lookup;

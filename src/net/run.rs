@@ -222,6 +222,10 @@ fn keep_index(keyspace: &mut Keyspace, settings: &Settings, options: &Options) {
                 before(info);
             }));
         }
+        // Nobody has asked for it there.
+        Err(error)
+            if settings.index_file == "auto" && error.kind() == std::io::ErrorKind::Unsupported => {
+        }
         Err(error) => tracing::warn!(
             path = %path.display(),
             %error,

@@ -1,7 +1,10 @@
 //! Where the index is kept for the next start: in shared memory, which outlives the process.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::pmemkv::{Backing, backing};
 
@@ -23,7 +26,10 @@ fn automatic(pool: &Path) -> Option<PathBuf> {
         name.push(".index");
         return Some(pool.with_file_name(name));
     }
-    let file = std::fs::metadata(pool).ok()?;
-    let name = format!("pmemkv-{:x}-{:x}.index", file.dev(), file.ino());
+    let device = std::fs::metadata(pool).ok()?.dev();
+    let place = std::fs::canonicalize(pool).ok()?;
+    // Named by the pool's path, so that a pool that is made anew there takes over the file of the one before.
+    let named = [place.as_os_str().as_bytes(), &device.to_le_bytes()].concat();
+    let name = format!("pmemkv-{:016x}.index", xxh3_64(&named));
     Some(Path::new(SHARED_MEMORY).join(name))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Names the format. Another version of the program that stores something else in the arena has another number.
-const MAGIC: u64 = u64::from_le_bytes(*b"pmkvidx\x01");
+const MAGIC: u64 = u64::from_le_bytes(*b"pmkvidx\x02");
 
 // The numbers of the header's words.
 const IDENTITY: usize = 0;
@@ -25,7 +25,7 @@ const LIVE: u64 = u64::from_le_bytes(*b"it lives");
 const BUILDING: u64 = u64::from_le_bytes(*b"building");
 
 /// Words of a point beside its mark.
-const POINT_WORDS: usize = 6;
+const POINT_WORDS: usize = 10;
 
 /// What an arena belongs to. Only the same one takes it over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

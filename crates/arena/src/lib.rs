@@ -194,6 +194,12 @@ impl Arena {
         header::state(self.header())
     }
 
+    /// Whether the next process may find anything here. It may not once the arena was [poisoned](Self::poison), or when the file
+    /// could not grow.
+    pub fn counts(&self) -> bool {
+        self.state().load(Ordering::Acquire) != 0
+    }
+
     /// Says that the arena does not count any more, whatever happens to it.
     pub fn poison(&self) {
         self.state().store(0, Ordering::SeqCst);

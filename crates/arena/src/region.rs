@@ -207,6 +207,12 @@ impl Region {
 
     #[cold]
     fn more_room(&mut self) -> Option<(u32, usize)> {
+        if !self.arena.counts() {
+            // Nobody goes back to anything.
+            self.unlogged = self.tag;
+            self.open = None;
+            return None;
+        }
         let published = self.arena.published();
         let reusable = self.undo.front().is_some_and(|&(tag, _)| tag < published);
         let extent = if reusable {

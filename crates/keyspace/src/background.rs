@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::collection::ELEMENTS;
 use super::hashing::shard_of;
 use super::index::Found;
+use super::loading::cores;
 use super::{Keyspace, KeyspaceError};
 use store::{OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
 
@@ -51,7 +52,7 @@ impl Housekeeping {
             stop: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
         };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         if keyspace.partitioned {
             let indexing = Arc::new(Indexing::new());
             for _ in 0..cores.min(keyspace.store.partitions()) {
@@ -65,7 +66,12 @@ impl Housekeeping {
                 let is_loaded = result.is_ok();
                 loaded(result);
                 if is_loaded {
-                    keyspace.loading().open_all();
+                    if !keyspace.loading().lacks_elements() {
+                        keyspace.loading().open_all();
+                    }
+                    if let Err(error) = keyspace.loading().gather(cores, stop) {
+                        tracing::info!(%error, "the elements of collections are not gathered");
+                    }
                     keep_up(&keyspace, stop);
                 }
             })?;
@@ -75,7 +81,8 @@ impl Housekeeping {
             housekeeping.spawn("sync", move |stop| sync_each_second(&keyspace, stop))?;
         }
         let keyspace = Arc::clone(keyspace);
-        if keyspace.has_left_index() {
+        // What gathers elements reads everything too.
+        if keyspace.has_left_index() && !keyspace.gathering.is_pending() {
             let keyspace = Arc::clone(&keyspace);
             housekeeping.spawn("check", move |stop| keyspace.loading().check_unread(stop))?;
         }

@@ -204,12 +204,13 @@ impl Databases<'_> {
                 self.keyspace.waiting().database_changed(shard, db);
             }
         }
+        self.keyspace.gathering.anchors_are_gone(&flushed);
         for generation in flushed {
             self.keyspace.views.remove(generation);
             if self.keyspace.transaction.is_running() {
                 self.forget_own(generation);
             }
-            if self.keyspace.registry.any() {
+            if self.keyspace.has_collections() {
                 self.keyspace
                     .garbage()
                     .discard(Garbage::Collections(generation));
@@ -266,7 +267,7 @@ impl Databases<'_> {
                     self.keyspace.garbage().discard(garbage);
                 }
             }
-            if self.keyspace.registry.any() {
+            if self.keyspace.has_collections() {
                 let garbage = Garbage::Collections(generation);
                 self.keyspace.garbage().discard(garbage);
             }

@@ -8,23 +8,24 @@
 //! A shard is taken over when the first command needs it, or by the store's thread soon after the start. All that the arena
 //! says is checked then, and the records are counted as live.
 
+mod shards;
+
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arena::{Arena, Found as Left, Identity, Mark, Opening, Owner, Point};
 use parking_lot::Mutex;
 
 use super::hashing::{SHARD_BITS, SHARDS, shard_of};
-use super::index::{Found, Index, LAYOUT, NewEntry};
+use super::index::{Index, IndexKey, LAYOUT};
 use super::loaded::LoadedRecord;
-use super::loading::Loading;
-use super::shard::Shard;
-use super::{DATABASES, Keyspace, KeyspaceError};
-use crate::collection::{ELEMENTS, has_anchor};
-use store::{Stand, StoreError, now_ms};
+use super::single::Single;
+use super::{DATABASES, Keyspace, KeyspaceError, Millis};
+use crate::collection::{ELEMENTS, has_anchor, split_key};
+use store::{Location, Stand};
 
 /// A mark is published when this many bytes were staged since the last one. The next start reads about as much.
 const STAGED_BYTES: u64 = 2 << 20;
@@ -38,8 +39,11 @@ const CHECK_REST: u32 = 9;
 /// Addresses reserved for the arena beside those for the index of a full pool.
 const SPARE_BYTES: usize = 1 << 30;
 
-/// Set in a point where the pool has records that no index names: elements of collections, libraries, a replica's place.
-const HAS_OTHERS: u64 = 1;
+/// Set in a point where the pool has elements of collections, which no index in the arena names.
+const HAS_ELEMENTS: u64 = 1;
+
+/// How many keys that are gone by their deadlines are remembered at most.
+const EXPIRED_MAX: usize = 1 << 16;
 
 /// The arena, and what of it is still to be taken over.
 #[derive(Debug)]
@@ -56,13 +60,34 @@ pub(super) struct State {
     left: Vec<Mutex<LeftShard>>,
     /// Shards that are not taken over yet.
     unopened: AtomicUsize,
+    /// Whether the log says that the arena does not count.
+    told: AtomicBool,
+    /// Keys of later records that are gone by their deadlines; `None` if there are too many.
+    expired: Mutex<Option<Vec<Expired>>>,
 }
+
+/// A key that is gone by its deadline: the deadline, the generation, and the key.
+type Expired = (Millis, u32, IndexKey);
 
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     mark: Mark,
     stand: Stand,
     staged: u64,
+    /// Whether there were collections with elements.
+    has_elements: bool,
+    /// The id of the next collection.
+    next_id: u64,
+    /// Where the single records lay.
+    singles: [Location; 2],
+}
+
+/// What an earlier process has left.
+struct SortedLeft {
+    shards: Vec<LeftShard>,
+    /// Whether there may be elements of collections.
+    has_elements: bool,
+    expired: Option<Vec<Expired>>,
 }
 
 /// What an earlier process has left of a shard.
@@ -118,16 +143,26 @@ impl Keyspace {
         };
         identity.opens = opens;
         let unopened = if left.is_ok() { SHARDS } else { 0 };
-        let left = match left {
-            Ok(left) => {
+        let (left, expired) = match left {
+            Ok(SortedLeft {
+                shards,
+                has_elements,
+                expired,
+            }) => {
+                if has_elements {
+                    self.leave_elements();
+                }
                 arena.adopt(&identity);
                 tracing::info!(path = %path.display(), "the index of the last process is taken over");
-                left
+                (shards, expired)
             }
             Err(why) => {
+                for single in self.singles() {
+                    single.forget();
+                }
                 arena.begin(&identity)?;
                 tracing::info!(path = %path.display(), "the index is made anew: {why}");
-                Vec::new()
+                (Vec::new(), None)
             }
         };
         self.kept = Some(State {
@@ -137,6 +172,8 @@ impl Keyspace {
             rung: AtomicBool::new(false),
             left: left.into_iter().map(Mutex::new).collect(),
             unopened: AtomicUsize::new(unopened),
+            told: AtomicBool::new(false),
+            expired: Mutex::new(expired),
         });
         Ok(arena.state())
     }
@@ -147,30 +184,64 @@ impl Keyspace {
         arena: &'static Arena,
         point: &Point,
         left: Vec<Left>,
-    ) -> Result<Vec<LeftShard>, String> {
-        let [f0, f1, c0, c1, sequence, flags] = point.words;
-        if flags & HAS_OTHERS != 0 {
-            return Err("the pool has records that no index names".to_owned());
-        }
+    ) -> Result<SortedLeft, String> {
+        let [
+            f0,
+            f1,
+            c0,
+            c1,
+            sequence,
+            flags,
+            libraries,
+            place,
+            next_id,
+            sum,
+        ] = point.words;
         let stand = Stand {
             ends: [(f0, f1), (c0, c1)],
             sequence,
         };
+        if self.store.sum_before(&stand) != Some(sum) {
+            return Err("the pool is not what it was".to_owned());
+        }
         let generations: [u32; DATABASES] = std::array::from_fn(|db| self.generations.of(db));
         let mut shards: Vec<LeftShard> = (0..SHARDS).map(|_| LeftShard::default()).collect();
-        let mut others = false;
+        for (single, location) in self.singles().into_iter().zip([libraries, place]) {
+            single.begin_with(Location(location))?;
+        }
+        let mut has_elements = flags & HAS_ELEMENTS != 0;
+        let mut expired = Some(Vec::new());
+        let mut failed = None;
+        let mut last_id = next_id;
         let fits = self.store.visit_since(&stand, &mut |record| {
-            others |= record.generation == ELEMENTS || self.single_of(record.generation).is_some();
+            has_elements |= record.generation == ELEMENTS || has_anchor(record.kind);
+            if let (ELEMENTS, Some((id, _))) = (record.generation, split_key(record.key)) {
+                last_id = last_id.max(id);
+            }
+            if let Some(single) = self.single_of(record.generation) {
+                failed = single.met_later(&record).err().or_else(|| failed.take());
+            }
             if !generations.contains(&record.generation) {
                 return;
+            }
+            if let (true, Some(deadline)) = (record.removed, record.expires_at) {
+                let key = IndexKey::from_slice(record.key);
+                let one = (deadline, record.generation, key);
+                expired = expired
+                    .take()
+                    .filter(|all: &Vec<Expired>| all.len() < EXPIRED_MAX);
+                expired
+                    .as_mut()
+                    .into_iter()
+                    .for_each(|all| all.push(one.clone()));
             }
             let hash = self.hashing.hash(record.key);
             shards[shard_of(hash)]
                 .records
                 .push(LoadedRecord::of(hash, &record));
         });
-        if others {
-            return Err("the pool has records that no index names".to_owned());
+        if let Some(why) = failed {
+            return Err(why);
         }
         if !fits.map_err(|error| error.to_string())? {
             return Err("the pool is not what it was, or the clock went back".to_owned());
@@ -185,7 +256,29 @@ impl Keyspace {
                 _ => one.discard(arena),
             }
         }
-        Ok(shards)
+        for single in self.singles() {
+            single.claim().map_err(|error| error.to_string())?;
+        }
+        self.registry.seen(last_id);
+        Ok(SortedLeft {
+            shards,
+            has_elements,
+            expired,
+        })
+    }
+
+    /// The keys that are gone by deadlines after `time`, of the records that came after the index that was taken over; `None` if
+    /// there were too many. Keys that it names are removed as any others are, and whoever has removed one before has named it
+    /// to replicas first.
+    pub(super) fn expired_behind(&self, time: Millis) -> Option<Vec<(u32, IndexKey)>> {
+        let kept = self.kept.as_ref()?;
+        let all = kept.expired.lock().take()?;
+        let later = all.into_iter().filter(|one| one.0 > time);
+        Some(
+            later
+                .map(|(_, generation, key)| (generation, key))
+                .collect(),
+        )
     }
 
     /// A new index of a generation in a shard, with leaves for about this many keys.
@@ -253,6 +346,15 @@ impl Keyspace {
     /// Publishes a mark, a `fresh` one that begins after the call. `false` if that cannot be done now: a transaction is
     /// running, or another thread publishes one.
     fn publish(&self, kept: &State, fresh: bool) -> Result<bool, KeyspaceError> {
+        if !kept.arena.counts() {
+            if !kept.told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    path = %kept.arena.path().display(),
+                    "the index is not left to the next start, which will read the whole pool: the file's place has no room for it"
+                );
+            }
+            return Ok(true);
+        }
         // Some words of the others are still to be taken back.
         if !kept.is_open() || !self.loading().is_done() {
             return Ok(false);
@@ -285,6 +387,8 @@ impl Keyspace {
             let Some(stand) = self.store.stand() else {
                 return Ok(false);
             };
+            // One that is made later lies behind the place; one that has gone by now stands in no index.
+            let has_elements = self.has_collections();
             let mark = kept.arena.begin_mark();
             for shard in &self.shards {
                 for table in &mut shard.write().tables {
@@ -295,18 +399,17 @@ impl Keyspace {
                 mark,
                 stand,
                 staged,
+                has_elements,
+                next_id: self.registry.next_id(),
+                singles: self.singles().map(Single::location),
             })
         };
         if !self.store.commit_all_staged()? {
             return Ok(false);
         }
         let [front, compaction] = pending.stand.ends;
-        let singles = self.singles().iter().any(|single| single.is_there());
-        let flags = if singles || self.registry.any() {
-            HAS_OTHERS
-        } else {
-            0
-        };
+        let flags = u64::from(pending.has_elements) * HAS_ELEMENTS;
+        let [libraries, place] = pending.singles;
         let words = [
             front.0,
             front.1,
@@ -314,6 +417,10 @@ impl Keyspace {
             compaction.1,
             pending.stand.sequence,
             flags,
+            libraries.0,
+            place.0,
+            pending.next_id,
+            self.store.sum_before(&pending.stand).unwrap_or(0),
         ];
         let mark = 0;
         kept.arena.publish(pending.mark, Point { mark, words });
@@ -339,156 +446,5 @@ impl Keyspace {
                 tracing::info!("the next start will read the whole pool");
             }
         }
-    }
-}
-
-impl Loading<'_> {
-    /// Takes a shard over from an earlier process, or reads the partition that it belongs to, unless that was done.
-    #[cold]
-    pub(super) fn index_shard(self, number: usize) -> Result<(), KeyspaceError> {
-        if self.keyspace.has_left_index() {
-            self.open_shard(number);
-            return Ok(());
-        }
-        let partition = self.keyspace.hashing.partition_of_shard(number);
-        self.index_partition(partition)
-    }
-
-    /// Takes over all shards that an earlier process has left. The caller holds none.
-    pub(super) fn open_all(self) {
-        if let Some(kept) = &self.keyspace.kept
-            && !kept.is_open()
-        {
-            for number in 0..SHARDS {
-                self.open_shard(number);
-            }
-        }
-    }
-
-    /// Reads what the start has not read, a part at a time and resting between them: damage must not wait for the command
-    /// that needs the damaged record. The next start then reads everything, and says what is wrong.
-    pub(super) fn check_unread(self, stop: &AtomicBool) {
-        let Some(kept) = self
-            .keyspace
-            .kept
-            .as_ref()
-            .filter(|_| self.keyspace.has_left_index())
-        else {
-            return;
-        };
-        for part in 0..self.keyspace.store.parts() {
-            let started = Instant::now();
-            if let Err(error) = self.keyspace.store.check_part(part) {
-                kept.arena.poison();
-                tracing::error!(%error, "the pool is damaged. The next start reads all of it");
-                return;
-            }
-            std::thread::park_timeout(started.elapsed() * CHECK_REST);
-            if stop.load(Ordering::Acquire) {
-                return;
-            }
-        }
-    }
-
-    fn open_shard(self, number: usize) {
-        let Some(kept) = &self.keyspace.kept else {
-            return;
-        };
-        let mut shard = self.keyspace.shards[number].write();
-        if shard.indexed {
-            return;
-        }
-        let left = std::mem::take(&mut *kept.left[number].lock());
-        if let Err(why) = self.rebuild(kept, &mut shard, number, left) {
-            // Commands may have been answered by other shards, so this process cannot begin again.
-            kept.arena.poison();
-            tracing::error!(
-                path = %kept.arena.path().display(),
-                "the index that the last process has left is damaged: {why}. The next start reads the whole pool"
-            );
-            std::process::abort();
-        }
-        shard.indexed = true;
-        kept.unopened.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    fn rebuild(
-        self,
-        kept: &State,
-        shard: &mut Shard,
-        number: usize,
-        left: LeftShard,
-    ) -> Result<(), String> {
-        let keyspace = self.keyspace;
-        for one in left.tables {
-            let generation = one.owner.generation;
-            let index = Index::reopen(SHARD_BITS, kept.arena, one)?;
-            shard.add(generation, index);
-        }
-        for record in left.records {
-            self.enter(shard, number, record)
-                .map_err(|error| error.to_string())?;
-        }
-        for table in &shard.tables {
-            let index = &table.index;
-            for entry in index.iter() {
-                if has_anchor(entry.stored_kind()) {
-                    return Err("it names a collection with elements".to_owned());
-                }
-                keyspace.forms.note_kind(entry.stored_kind());
-            }
-            let mut locations = index.iter().map(|entry| index.location(entry));
-            let claimed = keyspace.store.claim(&mut locations);
-            claimed.map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    }
-
-    /// Enters a later record into a shard that is being taken over.
-    fn enter(
-        self,
-        shard: &mut Shard,
-        number: usize,
-        record: LoadedRecord,
-    ) -> Result<(), StoreError> {
-        let keyspace = self.keyspace;
-        let LoadedRecord {
-            hash,
-            generation,
-            key,
-            kind,
-            expires_at,
-            location,
-            sequence,
-            removed,
-        } = record;
-        let names = keyspace.names(generation);
-        let new_index = || keyspace.new_index(number, generation, 0);
-        let table = shard.table_for(generation, new_index, &keyspace.views);
-        let present = table.index.get(hash, &key, &names)?.map(Found::located);
-        let Some(present) = present else {
-            if !removed {
-                let access = keyspace.eviction.clock().first(now_ms());
-                let new = NewEntry {
-                    key: &key,
-                    kind,
-                    location,
-                    expires_at,
-                    access,
-                };
-                table.index.insert(hash, new);
-            }
-            return Ok(());
-        };
-        if present.location == location || keyspace.store.sequence(present.location)? > sequence {
-            return Ok(());
-        }
-        if removed {
-            table.index.remove(hash, &key, present, &names);
-        } else {
-            let index = &mut table.index;
-            index.replace(hash, &key, present, kind, location, expires_at);
-        }
-        Ok(())
     }
 }

@@ -199,6 +199,7 @@ pub struct Keyspace {
     registry: Registry,
     forms: collection::FormState,
     loading: loading::State,
+    gathering: collection::GatherState,
     expiry: expiry::State,
     garbage: garbage::State,
     eviction: eviction::State,
@@ -249,6 +250,7 @@ impl Keyspace {
             forms: collection::FormState::default(),
             // A store with partitions reads each of them when a command needs it.
             loading: loading::State::new(abilities.partitioned),
+            gathering: collection::GatherState::default(),
             expiry: expiry::State::default(),
             garbage: garbage::State::default(),
             eviction: eviction::State::default(),
@@ -341,6 +343,12 @@ impl Keyspace {
     /// and no other one makes a backup.
     pub fn back_up(&self, path: &Path, job: &BackupJob) -> Result<(), BackupError> {
         self.store.back_up(path, job)
+    }
+
+    /// Whether a collection that a key names may have elements that were not read yet.
+    #[inline]
+    fn may_lack_elements(&self) -> bool {
+        self.partitioned || self.gathering.is_pending()
     }
 
     /// Whether each element of a collection is read by a look-up in the engine, which takes some microseconds.

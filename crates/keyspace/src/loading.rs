@@ -146,6 +146,11 @@ impl LoadRun {
     }
 }
 
+/// The cores that a read of everything may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs `run` on `threads` new threads. New threads, because the allocator can reuse the memory of a thread that has
 /// ended as soon as any thread frees it; memory of a living thread would wait for that thread.
 pub(super) fn on_threads(
@@ -197,7 +202,7 @@ impl Loading<'_> {
         if !self.keyspace.partitioned {
             self.load_all(threads, &AtomicBool::new(false))?;
             self.open_all();
-            return Ok(());
+            return self.gather(threads, &AtomicBool::new(false));
         }
         for partition in 0..self.keyspace.store.partitions() {
             self.index_partition(partition)?;
@@ -457,12 +462,22 @@ impl Loading<'_> {
         Ok(())
     }
 
+    /// Reads the elements of collections that a command has missed. The caller holds no shard.
+    #[cold]
+    pub(super) fn read_elements(self, partition: usize) -> Result<(), KeyspaceError> {
+        if self.keyspace.partitioned {
+            return self.index_partition(partition);
+        }
+        // The thread may be the one that starts the server, and then it is loading.
+        self.gather(cores(), &AtomicBool::new(false))
+    }
+
     /// Reads a partition's records into its shards, unless that was done before.
     pub(super) fn index_partition(self, partition: usize) -> Result<(), KeyspaceError> {
         if !self.keyspace.partitioned {
             self.load_all(1, &AtomicBool::new(false))?;
             self.open_all();
-            return Ok(());
+            return self.gather(cores(), &AtomicBool::new(false));
         }
         let first = partition * self.keyspace.hashing.shards_per_partition();
         let mut shards: Vec<_> = self.keyspace.shards

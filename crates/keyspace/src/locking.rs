@@ -49,7 +49,7 @@ impl<'s> Locking<'s> {
                 continue;
             }
             let mut missing = None;
-            if self.keyspace.partitioned {
+            if self.keyspace.may_lack_elements() {
                 for (&(db, key), &hash) in keys.iter().zip(hashes) {
                     let shard = shard(&shards[numbers.partition_point(|&n| n < shard_of(hash))]);
                     let generation = self.keyspace.generations.of(db);
@@ -64,7 +64,7 @@ impl<'s> Locking<'s> {
                 return Ok((numbers, shards));
             };
             drop(shards);
-            self.keyspace.loading().index_partition(missing)?;
+            self.keyspace.loading().read_elements(missing)?;
         }
     }
 
@@ -91,7 +91,7 @@ impl<'s> Locking<'s> {
                 continue;
             }
             let generation = self.keyspace.generations.of(db);
-            let missing = if self.keyspace.partitioned {
+            let missing = if self.keyspace.may_lack_elements() {
                 let found = shard.get(self.keyspace.names(generation), hash, key)?;
                 self.keyspace
                     .collections()
@@ -109,7 +109,7 @@ impl<'s> Locking<'s> {
                 return Ok((shard, locked));
             };
             drop(shard);
-            self.keyspace.loading().index_partition(missing)?;
+            self.keyspace.loading().read_elements(missing)?;
         }
     }
 

@@ -289,9 +289,20 @@ impl MemoryCheck<'_> {
             return Ok(0);
         }
         let hash = self.keyspace.hashing.hash(key);
-        let shard = self.keyspace.locking().read_shard(shard_of(hash))?;
+        let mut shard = self.keyspace.locking().read_shard(shard_of(hash))?;
         let generation = self.keyspace.generations.of(db);
-        let found = shard.get(self.keyspace.names(generation), hash, key)?;
+        let names = self.keyspace.names(generation);
+        let found = shard.get(names, hash, key)?;
+        let missing = self
+            .keyspace
+            .collections()
+            .missing_partition(hash, generation, found)?;
+        if let Some(missing) = missing.filter(|_| !only_strings) {
+            drop(shard);
+            self.keyspace.loading().read_elements(missing)?;
+            shard = self.keyspace.locking().read_shard(shard_of(hash))?;
+        }
+        let found = shard.get(names, hash, key)?;
         let Some(found) = found.filter(|found| !found.is_expired(now)) else {
             return Ok(0);
         };

@@ -127,16 +127,62 @@ impl Single<'_> {
         Ok(bytes)
     }
 
-    /// Whether there is such a record.
-    pub(super) fn is_there(self) -> bool {
-        self.state.present.lock().location.is_some()
-    }
-
     /// Finds the record in a store that reads its partitions when they are needed.
     pub(super) fn locate(self) -> Result<(), KeyspaceError> {
         let location = self.keyspace.store.locate(self.record())?;
         self.state.present.lock().location = location;
         Ok(())
+    }
+
+    /// Where the record lies, for the start of the next process; the default for nowhere. The caller is inside the gate, and
+    /// no transaction runs.
+    pub(super) fn location(self) -> Location {
+        self.state.present.lock().location.unwrap_or_default()
+    }
+
+    /// Begins with the record that an earlier process has named. The text of the error says what does not fit.
+    pub(super) fn begin_with(self, location: Location) -> Result<(), String> {
+        let mut present = Present::default();
+        if location != Location::default() {
+            let store = &self.keyspace.store;
+            let mut is_it = false;
+            let named = store.name(location, &mut |name| {
+                is_it = name.generation == self.state.name.generation && name.key.is_empty();
+            });
+            let sequence = named.and_then(|()| store.sequence(location));
+            let sequence = sequence.map_err(|error| error.to_string())?;
+            if !is_it {
+                return Err(format!(
+                    "it names another record for {}",
+                    self.state.name.what
+                ));
+            }
+            present = Present {
+                location: Some(location),
+                sequence: Some(sequence),
+            };
+        }
+        *self.state.present.lock() = present;
+        Ok(())
+    }
+
+    /// Notes a later record than the one that the earlier process has named. The store does not count it yet.
+    pub(super) fn met_later(self, record: &Visited<'_>) -> Result<(), String> {
+        if !record.key.is_empty() {
+            return Err(self.damaged("has a key").to_string());
+        }
+        let mut present = self.state.present.lock();
+        if present.sequence.is_none_or(|last| last < record.sequence) {
+            present.sequence = Some(record.sequence);
+            present.location = (!record.removed).then_some(record.location);
+        }
+        Ok(())
+    }
+
+    /// Has the store count the record that was taken over.
+    pub(super) fn claim(self) -> Result<(), StoreError> {
+        let location = self.state.present.lock().location;
+        self.keyspace.store.claim(&mut location.into_iter())
     }
 
     /// Notes a record of this generation that the store has shown.

@@ -157,7 +157,7 @@ impl Walk<'_> {
         now: Millis,
     ) -> Result<u64, KeyspaceError> {
         let stats = self.keyspace.databases().stats(db, now);
-        let only_strings = !self.keyspace.registry.any() && !self.keyspace.forms.any_compact();
+        let only_strings = !self.keyspace.has_collections() && !self.keyspace.forms.any_compact();
         if stats.expires == 0 && only_strings {
             if self.keyspace.sorted {
                 return Ok(self

@@ -20,6 +20,8 @@ pub enum Rank {
     View,
     /// The turn to read the store at the start.
     Loading,
+    /// The turn to gather the elements of collections after a start that has taken the index over.
+    Gathering,
     /// The turn to compact.
     Compaction,
     /// The shards, by number.

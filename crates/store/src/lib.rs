@@ -396,9 +396,13 @@ pub trait Store: Send + Sync {
     /// Makes durable whatever was staged before the call; `false` if nothing was. A reply must not leave earlier.
     fn commit(&self) -> Result<bool, StoreError>;
 
-    /// Where the logs end now; `None` if that cannot be said at the moment, or never. No record that is staged later lies
-    /// before it.
+    /// Where the logs end now, before all that is staged later; `None` if that cannot be said at the moment, or never.
     fn stand(&self) -> Option<Stand> {
+        None
+    }
+
+    /// A sum of what was written last before a stand; `None` where that is not there.
+    fn sum_before(&self, _stand: &Stand) -> Option<u64> {
         None
     }
 
@@ -422,10 +426,17 @@ pub trait Store: Send + Sync {
         Ok(false)
     }
 
-    /// Reads a part that the start has not read, and fails where a record is damaged.
-    fn check_part(&self, _part: usize) -> Result<(), StoreError> {
+    /// Shows the records of a part that the start has not read, and keeps no account of them. Fails where one is damaged.
+    fn visit_unread(
+        &self,
+        _part: usize,
+        _visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
         Ok(())
     }
+
+    /// While parts are held, the store moves no record and gives no part away. Writers may have to wait for room.
+    fn hold_parts(&self, _hold: bool) {}
 
     /// Counts records as live that [`visit`](Self::visit) has not shown, with the parts of their values. Fails if there cannot
     /// be one of them.

@@ -35,7 +35,8 @@ pub(super) struct Attempt<'c> {
 impl Dispatcher {
     /// Checks the memory for a command that may add something, reclaims some where there is too little, and refuses the
     /// command where nothing can be reclaimed. Each queued command takes memory, whatever it does later; EXEC adds what
-    /// its commands add. Returns `None` if the command has to wait for memory, and this thread has other clients.
+    /// its commands add. Returns `None` if the command has to wait for memory or for elements of collections, and this thread
+    /// has other clients.
     #[inline]
     pub(super) fn check_memory(
         &mut self,
@@ -44,6 +45,9 @@ impl Dispatcher {
         found: Found,
         args: Args<'_>,
     ) -> Option<Found> {
+        if !self.check_elements(around, session, &found, args) {
+            return None;
+        }
         let Ok(command) = found else {
             self.wanted = 0;
             return Some(found);

@@ -17,8 +17,7 @@ use crate::index::{Found, Index, IndexKey};
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
 use crate::{KeyspaceError, Kind, SHARDS};
-use store::Visited;
-use store::prefetch;
+use store::{Location, Visited, prefetch};
 
 /// Loading fetches names this many elements ahead into the processor's cache.
 const PREFETCHED: usize = 8;
@@ -53,25 +52,25 @@ const NUMBERED_MAX: usize = 512;
 const LARGE: usize = 1 << 14;
 
 /// A key whose value is a collection.
-struct AnchorKey {
-    generation: u32,
-    hash: u64,
-    key: IndexKey,
+pub(super) struct AnchorKey {
+    pub generation: u32,
+    pub hash: u64,
+    pub key: IndexKey,
 }
 
-/// A large collection whose anchor was found.
-struct Claim {
-    shard: usize,
-    anchor: AnchorKey,
-    id: u64,
-    encoding: Option<Encoding>,
-    kind: Kind,
-    records: CollectionRecords,
+/// A collection whose anchor was found.
+pub(super) struct Claim {
+    pub shard: usize,
+    pub anchor: AnchorKey,
+    pub id: u64,
+    pub encoding: Option<Encoding>,
+    pub kind: Kind,
+    pub records: CollectionRecords,
 }
 
 impl Claim {
     /// The estimated effort of building it, relative to the others.
-    fn work(&self) -> usize {
+    pub fn work(&self) -> usize {
         let len = self.records.len();
         match self.kind {
             Kind::List => len / 4,
@@ -95,6 +94,14 @@ impl UnclaimedElements {
     /// Locks and returns the register of the collection with this id; it holds other collections too.
     pub(super) fn register(&self, id: u64) -> MutexGuard<'_, RecordsById> {
         self.registers[register(id)].lock()
+    }
+
+    /// Takes out what no anchor has named.
+    pub(super) fn take_all(&self) -> Vec<CollectionRecords> {
+        let registers = self.registers.iter();
+        registers
+            .flat_map(|register| std::mem::take(&mut *register.lock()).into_values())
+            .collect()
     }
 
     /// Records that a collection's anchor was removed. Its elements may still be unread.
@@ -146,12 +153,10 @@ impl Loading<'_> {
             }
         })?;
         let mut orphans = 0usize;
-        for register in &self.keyspace.registry.unclaimed.registers {
-            for (_, records) in std::mem::take(&mut *register.lock()) {
-                for location in records.live() {
-                    orphans += 1;
-                    self.keyspace.store.release(location)?;
-                }
+        for records in self.keyspace.registry.unclaimed.take_all() {
+            for location in records.live() {
+                orphans += 1;
+                self.keyspace.store.release(location)?;
             }
         }
         if orphans > 0 {
@@ -215,7 +220,11 @@ impl Loading<'_> {
     }
 
     /// Removes a key whose collection has no elements.
-    fn drop_anchor(self, shard: &mut Shard, anchor: &AnchorKey) -> Result<(), KeyspaceError> {
+    pub(super) fn drop_anchor(
+        self,
+        shard: &mut Shard,
+        anchor: &AnchorKey,
+    ) -> Result<(), KeyspaceError> {
         let key = &anchor.key;
         tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
         let names = self.keyspace.names(anchor.generation);
@@ -223,7 +232,7 @@ impl Loading<'_> {
         if let Some(located) = located
             && let Some(table) = shard.table_mut(anchor.generation)
         {
-            table.index.remove(anchor.hash, key, located, &names);
+            table.forget(anchor.hash, key, located, &names);
             self.keyspace.store.release(located.location)?;
         }
         Ok(())
@@ -232,7 +241,7 @@ impl Loading<'_> {
     /// Builds a collection from its elements; returns whether there are any. Its anchor says the encoding, if that is known
     /// and not one of an earlier version. `place` is the generation of the collection's database and the hash of its key, as
     /// far as they are known.
-    fn put_into_use(
+    pub(super) fn put_into_use(
         self,
         (id, encoding): (u64, Option<Encoding>),
         place: (u32, Option<u64>),
@@ -242,10 +251,10 @@ impl Loading<'_> {
         let (generation, key_hash) = place;
         let source = Source::new(self.keyspace, id);
         let dead = records.settle_open(|name| self.keyspace.hashing.hash(name));
-        self.keyspace.store.release_all(&dead)?;
+        self.release_older(&dead)?;
         let mut collection = Collection::new(kind, self.keyspace.naming());
         if kind == Kind::Stream {
-            return self.put_stream_into_use(id, generation, records);
+            return self.put_stream_into_use(id, place, records);
         }
         let (mut elements, older) = if kind == Kind::List {
             let (items, older) = records.list();
@@ -255,9 +264,7 @@ impl Loading<'_> {
         } else {
             records.elements()
         };
-        for location in older {
-            self.keyspace.store.release(location)?;
-        }
+        self.release_older(&older)?;
         if kind != Kind::List {
             let few = Self::number_few(&source, kind, &mut elements)?;
             collection.shape = self.shape_of(&source, kind, elements)?;
@@ -276,6 +283,10 @@ impl Loading<'_> {
         collection.mark(encoding);
         if collection.len() == 0 {
             return Ok(false);
+        }
+        if let (Some(hash), true) = (key_hash, self.keyspace.gathering.is_pending()) {
+            self.register_gathered(id, KeyPlace { generation, hash }, collection)?;
+            return Ok(true);
         }
         self.keyspace
             .registry
@@ -296,18 +307,24 @@ impl Loading<'_> {
         Ok(true)
     }
 
+    /// Stops counting older records of elements as live. Where elements are gathered, only those that count are counted.
+    pub(super) fn release_older(self, older: &[Location]) -> Result<(), KeyspaceError> {
+        if !self.keyspace.gathering.is_pending() {
+            self.keyspace.store.release_all(older)?;
+        }
+        Ok(())
+    }
+
     /// [`put_into_use`](Self::put_into_use) of a stream.
     fn put_stream_into_use(
         self,
         id: u64,
-        generation: u32,
+        (generation, key_hash): (u32, Option<u64>),
         records: CollectionRecords,
     ) -> Result<bool, KeyspaceError> {
         let source = Source::new(self.keyspace, id);
         let (elements, older) = records.elements();
-        for location in older {
-            self.keyspace.store.release(location)?;
-        }
+        self.release_older(&older)?;
         let mut parts = StreamParts::default();
         let mut dead = Vec::new();
         let (open, others): (Vec<_>, Vec<_>) = elements
@@ -338,9 +355,8 @@ impl Loading<'_> {
                 .collections()
                 .discard_later(id, dead.collect());
         } else {
-            for (_, location) in dead {
-                self.keyspace.store.release(location)?;
-            }
+            let dead: Vec<_> = dead.into_iter().map(|(_, location)| location).collect();
+            self.release_older(&dead)?;
         }
         if stream.record_count() == 0 {
             return Ok(false);
@@ -348,6 +364,10 @@ impl Loading<'_> {
         let mut collection = Collection::new(Kind::Stream, self.keyspace.naming());
         collection.encoding = Encoding::Full;
         collection.shape = Shape::Stream(Box::new(stream));
+        if let (Some(hash), true) = (key_hash, self.keyspace.gathering.is_pending()) {
+            self.register_gathered(id, KeyPlace { generation, hash }, collection)?;
+            return Ok(true);
+        }
         self.keyspace
             .registry
             .note_memory(0, collection.memory_bytes());

@@ -10,6 +10,7 @@ mod compact;
 mod deadlines;
 mod edit;
 mod elements;
+mod gather;
 mod limits;
 mod list;
 mod load;
@@ -41,6 +42,7 @@ pub use compact::copied;
 pub(super) use compact::{Body, InPlace};
 pub(super) use deadlines::{FieldDeadlines, KeyPlace};
 pub(super) use edit::{Edit, Rewritten, What};
+pub(super) use gather::State as GatherState;
 pub(super) use limits::State as FormState;
 pub(super) use load::UnclaimedElements;
 pub(super) use records::{ElementBatch, element_batches};
@@ -51,8 +53,7 @@ pub(super) use source::Source;
 use super::hashing::shard_of;
 use super::index::{Entry, Found, Index, Names, Naming, NewEntry};
 use super::{Keyspace, KeyspaceError, Kind, Millis};
-use elements::split_key;
-pub(super) use elements::{Anchor, ID_BYTES, encode_score};
+pub(super) use elements::{Anchor, ID_BYTES, encode_score, split_key};
 use limits::LISTPACK_BYTES;
 use list::ListItem;
 use registry::REGISTERS;
@@ -419,11 +420,14 @@ impl Collections<'_> {
         generation: u32,
         found: Option<Found<'_>>,
     ) -> Result<Option<usize>, KeyspaceError> {
-        let Some(found) = found
-            .filter(|found| self.keyspace.partitioned && has_anchor(found.entry.stored_kind()))
-        else {
+        let Some(found) = found.filter(|found| {
+            self.keyspace.may_lack_elements() && has_anchor(found.entry.stored_kind())
+        }) else {
             return Ok(None);
         };
+        if !self.keyspace.partitioned {
+            return Ok(self.is_left(hash, generation, found)?.then_some(0));
+        }
         let id = self.id_of(hash, generation, found)?;
         let partition = id.map(|id| self.partition_of(id));
         Ok(partition.filter(|&partition| !self.keyspace.registry.unclaimed.is_read(partition)))

@@ -304,8 +304,7 @@ impl Loading<'_> {
             }
             records.open.absorb(&mut batch.open, &mut dead);
         }
-        self.keyspace.store.release_all(&dead)?;
-        Ok(())
+        self.release_older(&dead)
     }
 }
 

@@ -47,7 +47,7 @@ impl Collections<'_> {
         if self.keyspace.partitioned {
             self.keyspace.registry.unclaimed.anchor_is_gone(id);
         }
-        if let Some(shared) = self.keyspace.registry.remove(id) {
+        if let Some(shared) = self.keyspace.unregister(id) {
             self.discard(id, shared, !self.keyspace.transaction.is_running());
         }
     }

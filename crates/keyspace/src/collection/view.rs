@@ -252,7 +252,7 @@ impl Keyspace {
                     .missing_partition(hash, generation, Some(found))?
             {
                 drop(shard);
-                self.loading().index_partition(missing)?;
+                self.loading().read_elements(missing)?;
                 continue;
             }
             if let Some((id, shared)) = self.collections().of(hash, generation, found)? {

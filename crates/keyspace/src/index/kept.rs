@@ -217,8 +217,10 @@ impl Kept {
         self.len
     }
 
+    /// Memory of the lines in use. That of the others counts for no key, as that of free memory.
     pub fn memory_bytes(&self) -> usize {
-        (self.region.heads.len() + self.region.blocks.len()) * arena::EXTENT_BYTES
+        let lines = self.len + self.region.blocks.len() * EXTENT_LINES - self.free_lines;
+        lines * LINE_WORDS * size_of::<u64>()
     }
 
     /// The number of a leaf's first word.

@@ -20,11 +20,16 @@ impl Loading<'_> {
 
     /// The keys that loading has found to be gone by their deadlines, with their databases; `None` if there were too many to collect.
     pub fn take_expired(self) -> Option<Vec<(usize, Vec<u8>)>> {
-        if self.keyspace.has_left_index() && self.keyspace.loading.collects_after.get().is_some() {
-            // Nobody has looked for them: the process before may have removed some from the index that it has left.
-            return None;
+        let mut behind = Vec::new();
+        if let Some(&time) = self.keyspace.loading.collects_after.get()
+            && self.keyspace.has_left_index()
+        {
+            // Hashes that have lost fields are found with their elements.
+            self.gather_elements().ok()?;
+            behind = self.keyspace.expired_behind(time)?;
         }
-        let collected = self.keyspace.loading.collected.lock().take()?;
+        let mut collected = self.keyspace.loading.collected.lock().take()?;
+        collected.extend(behind);
         let keys = collected.into_iter().filter_map(|(generation, key)| {
             let db = self.keyspace.generations.database_of(generation)?;
             Some((db, key.to_vec()))
@@ -33,7 +38,7 @@ impl Loading<'_> {
     }
 
     /// Whether a record is gone by a deadline, and it is one that was asked for.
-    pub(super) fn is_collected(self, record: &Visited<'_>) -> bool {
+    pub(in super::super) fn is_collected(self, record: &Visited<'_>) -> bool {
         let after = self.keyspace.loading.collects_after.get();
         let deadline = record.expires_at.filter(|_| record.removed);
         deadline
@@ -50,7 +55,7 @@ impl Loading<'_> {
     }
 
     /// Notes that a hash has lost a field by its deadline.
-    pub(super) fn lost_field(self, id: u64) {
+    pub(in super::super) fn lost_field(self, id: u64) {
         let mut ids = self.keyspace.loading.with_lost_fields.lock();
         ids.insert(id);
         let has = &self.keyspace.loading.has_lost_fields;

@@ -150,6 +150,9 @@ impl Packed {
         if let Some(worked) = self.sync_if_short() {
             return Ok(worked);
         }
+        if self.holds_segments.load(Ordering::Acquire) {
+            return Ok(Worked::Elsewhere);
+        }
         let Some(mut victim) = self.compaction.victim.try_lock() else {
             return Ok(Worked::Elsewhere);
         };

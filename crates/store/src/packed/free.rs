@@ -6,6 +6,13 @@ use super::synced::Synced;
 use crate::{StoreError, Worked};
 
 impl Packed {
+    /// Wakes the store's thread.
+    pub(super) fn ring(&self) {
+        let (rung, bell) = &self.bell;
+        *rung.lock() = true;
+        bell.notify_one();
+    }
+
     /// Frees a segment. The caller has committed the writes that made its records useless: a later crash must not lose
     /// both.
     pub(super) fn give_back(&self, segment: u32) -> Result<(), StoreError> {

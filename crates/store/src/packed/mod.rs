@@ -41,7 +41,7 @@ mod write;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Condvar;
@@ -102,6 +102,8 @@ pub struct Packed {
     quiet: Quiet,
     damage: load::Damage,
     expired: Expired,
+    /// Whether all segments must stay as they are, because another thread reads them one after the other.
+    holds_segments: AtomicBool,
     /// The generations that the transaction in progress has set. Its commit stores them.
     held_generations: lock_order::Mutex<Option<Generations>>,
 }
@@ -109,12 +111,6 @@ pub struct Packed {
 impl Packed {
     fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    fn ring(&self) {
-        let (rung, bell) = &self.bell;
-        *rung.lock() = true;
-        bell.notify_one();
     }
 
     fn commit_all(&self) -> Result<(), StoreError> {
@@ -358,6 +354,10 @@ impl Store for Packed {
         self.present_stand()
     }
 
+    fn sum_before(&self, stand: &Stand) -> Option<u64> {
+        self.sum_before(stand)
+    }
+
     #[inline]
     fn staged_bytes(&self) -> u64 {
         self.front.staged_bytes() + self.compaction.log().staged_bytes()
@@ -376,8 +376,16 @@ impl Store for Packed {
         self.visit_behind(stand, visit)
     }
 
-    fn check_part(&self, part: usize) -> Result<(), StoreError> {
-        self.check_segment(part)
+    fn visit_unread(
+        &self,
+        part: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        self.visit_unread_segment(part, visit)
+    }
+
+    fn hold_parts(&self, hold: bool) {
+        self.hold_segments(hold);
     }
 
     fn claim(&self, locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Opening the layout: finds the segments, and undoes a long commit that a crash cut short.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use lock_order::{Mutex, Rank};
 use parking_lot::Condvar;
@@ -218,6 +218,7 @@ fn new(
         record_bytes_max: (segment_bytes - SEGMENT_HEADER_BYTES) / RECORD_SHARE,
         bell: (parking_lot::Mutex::new(false), Condvar::new()),
         quiet: Quiet::default(),
+        holds_segments: AtomicBool::new(false),
         damage,
         held_generations: Mutex::new(Rank::HeldGenerations, None),
         expired,

@@ -2,10 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::Packed;
 use super::header::{Header, Which};
 use super::record::{Form, Record, Spot};
 use crate::{Location, Stand, StoreError, Visited};
+
+/// How many bytes before a stand tell whether a pool is the one of which the stand was noted.
+const SUMMED_BYTES: usize = 4096;
 
 impl Packed {
     /// Where both logs end.
@@ -16,6 +21,21 @@ impl Packed {
             ends: [front, compaction],
             sequence: self.sequence.load(Ordering::Acquire),
         })
+    }
+
+    /// A sum of the last bytes before a stand, which are others in a pool with another history; `None` where they are not there.
+    pub(super) fn sum_before(&self, stand: &Stand) -> Option<u64> {
+        let segments = self.space.segments();
+        let mut sum = 0;
+        for &(serial, end) in stand.ends.iter().filter(|&&(_, end)| end > 0) {
+            let mut all = 0..segments.count();
+            let segment = all.find(|&segment| self.space.serial(segment) == serial)?;
+            let length = usize::try_from(end).ok()?.min(SUMMED_BYTES);
+            let from = usize::try_from(end).ok()? - length;
+            let add = |bytes: &[u8]| xxh3_64_with_seed(bytes, sum);
+            sum = segments.read(segment, from, length, add)?;
+        }
+        Some(sum)
     }
 
     /// Shows the records behind a stand. Every segment's tombstones are unknown from then on.
@@ -98,14 +118,26 @@ impl Packed {
         })
     }
 
-    /// Reads a segment that the open has not read.
-    pub(super) fn check_segment(&self, part: usize) -> Result<(), StoreError> {
+    /// Has all segments stay as they are while another thread reads them one after the other, or lets the compaction go on.
+    pub(super) fn hold_segments(&self, hold: bool) {
+        self.holds_segments.store(hold, Ordering::Release);
+        if !hold {
+            self.ring();
+        }
+    }
+
+    /// Shows the records of a segment that the open has not read.
+    pub(super) fn visit_unread_segment(
+        &self,
+        part: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
         let segment = u32::try_from(part).map_err(|_| StoreError::TooLarge)?;
         let serial = self.space.serial(segment);
         if !self.space.is_unread(segment) {
             return Ok(());
         }
-        let checked = self.visit_from(segment, 0, &mut |_| ());
+        let checked = self.visit_from(segment, 0, visit);
         // Freed and filled anew meanwhile, it may have been read half and half.
         if self.space.serial(segment) == serial {
             checked
