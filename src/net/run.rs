@@ -24,7 +24,7 @@ use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_b
 use crate::launch::Launcher;
 use crate::logging;
 use crate::pmemkv::{Engine, void_on_crash};
-use crate::state::feed::FeedThread;
+use crate::state::feed::{self, FeedThread};
 use crate::state::{
     BackupThread, Backups, Clients, Failover, Feed, Monitors, Notifications, Notifier, Pause,
     PubSub, Rates, Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
@@ -210,7 +210,8 @@ fn keep_index(keyspace: &mut Keyspace, settings: &Settings, options: &Options) {
     let Some(path) = index_file(&settings.index_file, &options.pool_path) else {
         return;
     };
-    match keyspace.keep_index(&path, &options.pool_path) {
+    let has_history = feed::leaves_history(&options.pool_path);
+    match keyspace.keep_index(&path, &options.pool_path, has_history) {
         Ok(state) => {
             if !void_on_crash(state) {
                 tracing::warn!("a crash of this process would not be noticed by the next start");

@@ -118,7 +118,15 @@ impl Keyspace {
     /// Keeps the index in a file at `path`, in memory that outlives the process, for the pool at `pool`. Takes over what an
     /// earlier process has left there, if it fits the pool. Returns the word that says whether the file counts: who finds
     /// that this process may have stored where it should not stores zero there. Call it before anything else is done.
-    pub fn keep_index(&mut self, path: &Path, pool: &Path) -> io::Result<&'static AtomicU64> {
+    ///
+    /// With `has_history`, the process before had replicas: a pool with elements is read as a whole then, since that finds the
+    /// fields of hashes that are gone by their deadlines, of which nobody may have told them.
+    pub fn keep_index(
+        &mut self,
+        path: &Path,
+        pool: &Path,
+        has_history: bool,
+    ) -> io::Result<&'static AtomicU64> {
         let usage = self.store.usage().map_err(io::Error::other)?;
         let is_able = self.retains && !self.partitioned && self.store.abilities().persistent;
         let opens = usage.opens.filter(|&opens| is_able && opens > 0);
@@ -140,6 +148,16 @@ impl Keyspace {
         let left = match opening {
             Opening::Left(point, left) => self.sort_left(arena, &point, left),
             Opening::Fresh(why) => Err(why),
+        };
+        let left = match left {
+            Ok(left) if left.has_elements && has_history => {
+                Err("replicas may have to hear of fields that are gone".to_owned())
+            }
+            left => left.and_then(|left| {
+                let mut singles = self.singles().into_iter();
+                let claimed = singles.try_for_each(Single::claim);
+                claimed.map_err(|error| error.to_string()).map(|()| left)
+            }),
         };
         identity.opens = opens;
         let unopened = if left.is_ok() { SHARDS } else { 0 };
@@ -255,9 +273,6 @@ impl Keyspace {
                 Some(shard) if generations.contains(&generation) => shard.tables.push(one),
                 _ => one.discard(arena),
             }
-        }
-        for single in self.singles() {
-            single.claim().map_err(|error| error.to_string())?;
         }
         self.registry.seen(last_id);
         Ok(SortedLeft {

@@ -48,6 +48,11 @@ fn file_beside(pool: &Path) -> PathBuf {
     path.into()
 }
 
+/// Whether a process may have left a history beside a pool.
+pub fn leaves_history(pool: &Path) -> bool {
+    file_beside(pool).exists()
+}
+
 /// A file that is not in use yet. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Prepared<'f> {

@@ -39,7 +39,7 @@ use tokio::sync::watch;
 pub use self::copy::{CopyError, Piece, make as make_copy};
 pub use self::effect::{Part, Parts, encode};
 pub use self::finish::Call;
-pub use self::history::Secret;
+pub use self::history::{Secret, leaves_history};
 use self::kept::Kept;
 pub use self::kept::Subject;
 pub use self::left::Left;
