@@ -116,6 +116,8 @@ fn a_start_gathers_what_no_index_in_the_file_names() -> TestResult {
             _ => vec!["DUMP", "other"],
         };
         let before = client.call(&shown)?;
+        // Until the first mark is published, there is nothing to take over.
+        std::thread::sleep(Duration::from_millis(500));
         server.kill_9()?;
         server.resume()?;
         let mut client = server.raw()?;

@@ -44,7 +44,11 @@ fn survives(program: &str, store: &str, seed: u64) -> TestResult {
     let master = master_of(program, &[])?;
     let mut client = master.raw()?;
     let proxy = Proxy::start(master.port())?;
-    let mut replica = Server::start_with(options(store, proxy.port))?;
+    let mut of_replica = options(store, proxy.port);
+    if store == "cmap" {
+        of_replica = of_replica.directive("index-file", "test.index");
+    }
+    let mut replica = Server::start_with(of_replica)?;
     wait_for_sync(&mut client, &replica)?;
     let stop = Arc::new(AtomicBool::new(false));
     let writer = {
