@@ -271,7 +271,9 @@ fn make_payloads(client: &mut RawClient) -> TestResult<Payloads> {
 /// Everything in the client's selected database.
 fn read(client: &mut RawClient) -> TestResult<Items> {
     let keys = client.line("KEYS *")?;
-    let keys = keys.items().ok_or("KEYS answers no array")?;
+    let keys = keys
+        .items()
+        .ok_or_else(|| format!("KEYS answers {keys:?}"))?;
     let mut found = Items::default();
     for key in keys {
         let key = key.bytes().ok_or("a key is no string")?;

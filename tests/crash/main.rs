@@ -284,7 +284,9 @@ fn read(port: u16, db: usize) -> TestResult<State> {
     let mut client = RawClient::connect(port)?;
     client.call(&["SELECT", &db.to_string()])?;
     let keys = client.line("KEYS *")?;
-    let keys = keys.items().ok_or("KEYS answers no array")?;
+    let keys = keys
+        .items()
+        .ok_or_else(|| format!("KEYS answers {keys:?}"))?;
     let mut entries = BTreeMap::new();
     for keys in keys.chunks(200) {
         let mut bytes = Vec::new();
