@@ -156,10 +156,14 @@ fn replicas_of_the_last_process_are_awaited() -> TestResult {
 /// A field that a client has seen to be gone is gone after a restart, although no record says so, and replicas hear of it.
 #[test]
 fn fields_that_were_gone_before_a_crash_are_told_after_it() -> TestResult {
-    let mut server = Server::start("cmap")?;
+    let options = Options::new("cmap").directive("enable-debug-command", "yes");
+    let mut server = Server::start_with(options)?;
     let (mut replica, _) = Replica::follow(server.port())?;
     let mut client = server.raw()?;
-    client.line("DEBUG SET-ACTIVE-EXPIRE 0")?;
+    assert_eq!(
+        format!("{:?}", client.line("DEBUG SET-ACTIVE-EXPIRE 0")?),
+        "+OK"
+    );
     for line in [
         "HSET h a 1 b 2",
         "HPEXPIRE h 50 FIELDS 1 a",
