@@ -253,10 +253,25 @@ impl Pool {
         }
     }
 
-    /// The count of opens in both copies, whether or not they are whole.
+    /// The count of opens: that of the newest whole copy, since the other one may be damaged or stale. Where a power cut has
+    /// left no copy whole, those of both.
     pub(super) fn opens_as_stored(&self) -> [u64; 2] {
         let root = self.root();
-        [&root.first, &root.second].map(|copy| copy.words[WORD_OPENS].load(Ordering::Acquire))
+        let copies = [load(&root.first), load(&root.second)];
+        let whole = copies
+            .iter()
+            .filter(|image| image[CHECK] == check_of(image));
+        let newest = whole.reduce(|one, other| {
+            if is_before(one[CHANGE], other[CHANGE]) {
+                other
+            } else {
+                one
+            }
+        });
+        match newest {
+            Some(image) => [image[WORD_OPENS]; 2],
+            None => copies.map(|image| image[WORD_OPENS]),
+        }
     }
 
     /// All words of the root object that this module stores.
