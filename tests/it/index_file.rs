@@ -51,13 +51,20 @@ fn check(server: &Server) -> TestResult {
     Ok(())
 }
 
+/// The server notes ten times a second which state of the index counts. Before the first time there is none.
+fn wait_for_a_point() {
+    std::thread::sleep(Duration::from_millis(600));
+}
+
 #[test]
 fn a_start_takes_the_index_over() -> TestResult {
     let mut server = Server::start_with(options())?;
     fill(&server)?;
+    wait_for_a_point();
     server.kill_9()?;
     server.resume()?;
     check(&server)?;
+    wait_for_a_point();
     server.restart()?;
     check(&server)?;
     assert_eq!(times_taken_over(&server), 2, "{}", server.log());
