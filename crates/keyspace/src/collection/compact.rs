@@ -89,6 +89,16 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// The collection of a record that this process is making.
+    fn of_parts(kind: Kind, encoding: Encoding, len: usize, record: &'a [u8]) -> Self {
+        Self {
+            kind,
+            encoding,
+            len,
+            entries: record.get(HEADER_BYTES..).unwrap_or_default(),
+        }
+    }
+
     /// The collection in a record. Only the header is checked: bytes of a damaged entry end the iteration.
     pub fn open(kind: Kind, record: &'a [u8]) -> Result<Self, KeyspaceError> {
         let (header, entries) = record.split_first_chunk::<HEADER_BYTES>().ok_or(DAMAGED)?;

@@ -202,23 +202,8 @@ impl Loading<'_> {
             self.find_anchors(number, &mut claims)?;
         }
         let count = claims.len();
-        // The largest go first, so that a thread that finishes early takes another one.
-        claims.sort_unstable_by_key(Claim::work);
-        let claims = Mutex::new(claims);
-        on_threads(threads, || {
-            loop {
-                check()?;
-                let claim = claims.lock().pop();
-                let Some(claim) = claim else {
-                    return Ok(());
-                };
-                let Claim { shard, anchor, .. } = claim;
-                let id = (claim.id, claim.encoding);
-                let place = (anchor.generation, Some(anchor.hash));
-                if !self.put_into_use(id, place, claim.kind, claim.records)? {
-                    self.drop_gathered_anchor(shard, &anchor, claim.id)?;
-                }
-            }
+        self.put_all_into_use(threads, claims, &check, &|claim| {
+            self.drop_gathered_anchor(claim.shard, &claim.anchor, claim.id)
         })?;
         let orphans = self.keyspace.registry.unclaimed.take_all();
         let orphans: usize = orphans

@@ -136,21 +136,11 @@ impl Loading<'_> {
                 self.claim_of_shard(number, &large)?;
             }
         })?;
-        // The largest go first, so that a thread that finishes early takes another one.
-        large.lock().sort_unstable_by_key(Claim::work);
-        on_threads(threads, || {
-            loop {
-                let claim = large.lock().pop();
-                let Some(claim) = claim else {
-                    return Ok(());
-                };
-                let Claim { shard, anchor, .. } = claim;
-                let id = (claim.id, claim.encoding);
-                let place = (anchor.generation, Some(anchor.hash));
-                if !self.put_into_use(id, place, claim.kind, claim.records)? {
-                    self.drop_anchor(&mut self.keyspace.shards[shard].write(), &anchor)?;
-                }
-            }
+        self.put_all_into_use(threads, large.into_inner(), &|| Ok(()), &|claim| {
+            self.drop_anchor(
+                &mut self.keyspace.shards[claim.shard].write(),
+                &claim.anchor,
+            )
         })?;
         let mut orphans = 0usize;
         for records in self.keyspace.registry.unclaimed.take_all() {
@@ -166,6 +156,35 @@ impl Loading<'_> {
             );
         }
         Ok(())
+    }
+
+    /// Builds the collections of these claims on `threads` threads, as long as `check` lets them, and hands those without
+    /// elements to `drop_empty`.
+    pub(super) fn put_all_into_use(
+        self,
+        threads: usize,
+        mut claims: Vec<Claim>,
+        check: &(dyn Fn() -> Result<(), KeyspaceError> + Sync),
+        drop_empty: &(dyn Fn(&Claim) -> Result<(), KeyspaceError> + Sync),
+    ) -> Result<(), KeyspaceError> {
+        // The largest go first, so that a thread that finishes early takes another one.
+        claims.sort_unstable_by_key(Claim::work);
+        let claims = Mutex::new(claims);
+        on_threads(threads, || {
+            loop {
+                check()?;
+                let claim = claims.lock().pop();
+                let Some(mut claim) = claim else {
+                    return Ok(());
+                };
+                let id = (claim.id, claim.encoding);
+                let place = (claim.anchor.generation, Some(claim.anchor.hash));
+                let records = std::mem::take(&mut claim.records);
+                if !self.put_into_use(id, place, claim.kind, records)? {
+                    drop_empty(&claim)?;
+                }
+            }
+        })
     }
 
     fn claim_of_shard(self, number: usize, large: &Mutex<Vec<Claim>>) -> Result<(), KeyspaceError> {

@@ -2,9 +2,7 @@
 
 use redis_core::numbers::parse_i64;
 
-use super::{
-    Body, HEADER_BYTES, Item, ShortScore, begin, compare_scored, finish, item_bytes, push_item,
-};
+use super::{Body, Item, ShortScore, begin, compare_scored, finish, item_bytes, push_item};
 use crate::collection::limits::{LISTPACK_BYTES, element_bytes};
 use crate::collection::{Encoding, FormLimits, elements};
 use crate::{KeyspaceError, Kind};
@@ -51,12 +49,7 @@ impl Builder {
 
     /// The elements so far.
     pub fn body(&self) -> Body<'_> {
-        Body {
-            kind: self.kind,
-            encoding: self.encoding,
-            len: self.len,
-            entries: self.record.get(HEADER_BYTES..).unwrap_or_default(),
-        }
+        Body::of_parts(self.kind, self.encoding, self.len, &self.record)
     }
 
     /// Adds an element that it does not have; of a sorted set the value holds the score's eight bytes. Returns `false`, and

@@ -77,12 +77,7 @@ impl InPlace {
 
     /// The elements.
     pub fn body(&self) -> Body<'_> {
-        Body {
-            kind: self.kind,
-            encoding: self.encoding,
-            len: self.len,
-            entries: self.record.get(HEADER_BYTES..).unwrap_or_default(),
-        }
+        Body::of_parts(self.kind, self.encoding, self.len, &self.record)
     }
 
     /// The record after the changes; `None` if the form has no place for so many elements.
