@@ -125,6 +125,7 @@ class Counted:
     def __init__(self, server):
         self.server = server
         self.out = os.path.join(server.folder, "counts")
+        self.serving = None
         plain = server.argv
         server.argv = lambda: [
             "env", *ENVIRONMENT, "valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes",
@@ -137,23 +138,35 @@ class Counted:
         if done.returncode:
             raise BenchError(f"callgrind_control: {(done.stderr or done.stdout).strip()[:300]}")
 
-    def instructions(self):
-        """What the busiest thread has executed since the counts were set to zero, and sets them to zero."""
+    def by_thread(self):
+        """{callgrind's number of a thread: what it has executed since the counts were set to zero}; sets them to zero."""
         for path in glob.glob(f"{glob.escape(self.out)}*"):
             os.unlink(path)
         self.control("-d")
-        most = 0
+        found = {}
         deadline = time.monotonic() + 30
-        while most == 0:
+        while not found:
             for path in glob.glob(f"{glob.escape(self.out)}*"):
                 with open(path, errors="replace") as file:
                     for line in file:
                         if line.startswith("totals:"):
-                            most = max(most, int(line.split()[1]))
+                            found[path.rsplit("-", 1)[1]] = int(line.split()[1])
             if time.monotonic() > deadline:
                 raise BenchError(f"{self.server.title}: callgrind wrote no counts")
             time.sleep(0.01)
-        return most
+        return found
+
+    def find_serving(self, clients):
+        """Finds the thread that serves the clients: the busiest one while they only say PING. Later the store's thread may
+        execute more, which prepares space for what comes."""
+        self.control("-z")
+        send_all(clients, lambda _: [b"PING"], 16, WARM_BATCHES, None)
+        counts = self.by_thread()
+        self.serving = max(counts, key=counts.get)
+
+    def instructions(self):
+        """What the thread that serves has executed since the counts were set to zero, and sets them to zero."""
+        return self.by_thread()[self.serving]
 
 
 def fill(server):
@@ -207,6 +220,7 @@ def measure_server(server, tests):
     found = {}
     try:
         counted.control("-i", "on")
+        counted.find_serving(clients)
         for test in tests:
             say(f"counting {server.title}: {test}")
 
