@@ -44,7 +44,7 @@ impl Packed {
         }
         .encode(&mut encoded);
         let log = self.compaction.log();
-        let staged = log.stage_one(&self.space, &mut encoded, None);
+        let staged = log.stage_one(&self.space, &mut encoded, |spot| self.space.claim(spot));
         let (spot, _) = match staged {
             Err(StoreError::OutOfMemory) => return Ok(None),
             staged => staged?,

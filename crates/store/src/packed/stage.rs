@@ -11,13 +11,14 @@ use super::space::Space;
 use crate::StoreError;
 
 impl Log {
-    /// Stages one encoded record, and counts it as live in the place of the one that it replaces. Returns where it lies, and
-    /// whether it is the first of a segment. The caller does not hold the log.
+    /// Stages one encoded record, and has `count` change the accounts of the space. Returns where the record lies, and whether it
+    /// is the first of a segment. The caller does not hold the log.
+    #[inline]
     pub(super) fn stage_one(
         &self,
         space: &Space,
         record: &mut [u8],
-        replaced: Option<Spot>,
+        count: impl FnOnce(Spot),
     ) -> Result<(Spot, bool), StoreError> {
         let length = record.len();
         let mut staging = self.staging.lock();
@@ -41,7 +42,7 @@ impl Log {
         self.staged.fetch_add(length as u64, Ordering::Release);
         // Under the lock: once another thread has sealed the segment, the compaction must know of the record. After the count
         // of staged bytes: it must commit the new record before it frees the place of the old one.
-        space.claim_instead(spot, replaced);
+        count(spot);
         Ok((spot, is_first))
     }
 

@@ -70,10 +70,19 @@ impl Packed {
     ) -> Result<(), StoreError> {
         if let ([write], [location]) = (writes, &mut *locations)
             && !self.front.is_held_here()
-            && let Some(put) = self.put_whole(write)
         {
-            *location = put?;
-            return Ok(());
+            if let Write::Remove {
+                record,
+                location: removed,
+            } = *write
+                && !Spot::from(removed).large
+            {
+                return self.remove_whole(record, removed);
+            }
+            if let Some(put) = self.put_whole(write) {
+                *location = put?;
+                return Ok(());
+            }
         }
         self.put_each(writes, locations)
     }
@@ -115,7 +124,9 @@ impl Packed {
         let staged = ENCODED.with_borrow_mut(|encoded| {
             encoded.clear();
             whole.encode(encoded);
-            self.front.stage_one(&self.space, encoded, replaced)
+            self.front.stage_one(&self.space, encoded, |spot| {
+                self.space.claim_instead(spot, replaced);
+            })
         });
         Some(staged.map(|(spot, is_first)| {
             if is_first {
@@ -123,6 +134,38 @@ impl Packed {
             }
             spot.location()
         }))
+    }
+
+    /// Stages the tombstone of a key whose value is one record. The thread does not hold the log.
+    fn remove_whole(&self, record: RecordKey<'_>, removed: Location) -> Result<(), StoreError> {
+        let RecordKey {
+            generation, key, ..
+        } = record;
+        if key.len() > self.key_bytes_max() {
+            return Err(StoreError::TooLarge);
+        }
+        let sequence = self.next_sequence();
+        let bound = self.space.serial_bound().to_le_bytes();
+        let tombstone = Record {
+            sequence,
+            form: Form::Tombstone,
+            generation,
+            expires_at: None,
+            key,
+            body: &bound,
+        };
+        let (_, is_first) = ENCODED.with_borrow_mut(|encoded| {
+            encoded.clear();
+            tombstone.encode(encoded);
+            self.front.stage_one(&self.space, encoded, |spot| {
+                self.space.add_tombstone(spot);
+                self.space.release(removed.into());
+            })
+        })?;
+        if is_first {
+            self.ring();
+        }
+        Ok(())
     }
 
     fn put_each(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
