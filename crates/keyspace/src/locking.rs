@@ -12,6 +12,13 @@ use super::{Access, Keyspace, KeyspaceError, PREFETCHED};
 /// Calls with several keys rarely have more than this; these need no allocation.
 pub(super) type Several<T> = SmallVec<[T; PREFETCHED]>;
 
+/// The numbers of locked shards in ascending order, the shards, and the keys.
+pub(super) type SeveralLocked<'s, 'k> = (
+    Several<usize>,
+    Several<WriteGuard<'s, Shard>>,
+    Several<LockedKey<'k>>,
+);
+
 /// Locks shards; see [`Keyspace::locking`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Locking<'s> {
@@ -119,6 +126,17 @@ impl<'s> Locking<'s> {
         keys: &[(usize, &'k [u8])],
         access: Access,
     ) -> Result<(LockedShards<'s>, Each<LockedKey<'k>>), KeyspaceError> {
+        let (numbers, shards, keys) = self.lock_several(keys, access)?;
+        let shards = (numbers.into_iter().collect(), shards.into_iter().collect());
+        Ok((shards, keys.into_iter().collect()))
+    }
+
+    /// As [`lock_keys`](Self::lock_keys), without an allocation for [`PREFETCHED`] keys.
+    pub(super) fn lock_several<'k>(
+        self,
+        keys: &[(usize, &'k [u8])],
+        access: Access,
+    ) -> Result<SeveralLocked<'s, 'k>, KeyspaceError> {
         let hashes = self.hashes(keys);
         self.keyspace.reading().prefetch_all(keys, &hashes, false);
         let mut yields = 0;
@@ -131,7 +149,7 @@ impl<'s> Locking<'s> {
                 self.keyspace.waiting().has_to_yield(shard, db, key, access)
             });
             if !has_to_yield || yields == YIELDS_MAX {
-                break (numbers.into_iter().collect(), shards.into_iter().collect());
+                break (numbers, shards);
             }
             drop(shards);
             yields += 1;
@@ -147,7 +165,7 @@ impl<'s> Locking<'s> {
                 generation: self.keyspace.generations.of(db),
             })
             .collect();
-        Ok(((numbers, shards), keys))
+        Ok((numbers, shards, keys))
     }
 
     /// Locks a shard for reading. The shard is indexed.

@@ -3,9 +3,11 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::locked::LockedKeys;
+use super::locked::LockedKey;
 use super::{Current, KeyWrite};
 use crate::collection::has_anchor;
+use crate::hashing::shard_of;
+use crate::locking::Several;
 use crate::{Access, EventClass, Keyspace, KeyspaceError, Kind, PREFETCHED};
 use store::{Location, Write};
 
@@ -24,61 +26,66 @@ impl Keyspace {
             return Ok(false);
         }
         self.expiry().on_access_to_all(keys, access.now)?;
-        let (shards, list) = self.locking().lock_keys(keys, access)?;
-        let mut keys = LockedKeys::new(self, shards, list, access)?;
-        if keys.any_repeats() {
+        let (numbers, mut shards, keys) = self.locking().lock_several(keys, access)?;
+        if any_repeats(&keys) {
             return Ok(false);
         }
-        let mut changes: SmallVec<[(KeyWrite<'v>, Current); PREFETCHED]> = SmallVec::new();
-        for (i, value) in values.enumerate() {
-            let current = Current::of(keys.stored(i), access);
-            if current.stored.is_some_and(|stored| has_anchor(stored.kind)) {
+        let mut places: Several<usize> = SmallVec::with_capacity(keys.len());
+        let mut olds: Several<Current> = SmallVec::with_capacity(keys.len());
+        for locked in &keys {
+            let number = shard_of(locked.hash);
+            let place = numbers.partition_point(|&other| other < number);
+            let stored = self.look_up(&shards[place], *locked)?;
+            if stored.is_some_and(|stored| has_anchor(stored.kind)) {
                 return Ok(false);
             }
-            let change = KeyWrite::Put {
-                kind: Kind::String.into(),
-                value,
-                expires_at: None,
-                modifies: true,
-            };
-            changes.push((change, current));
+            places.push(place);
+            olds.push(Current::of(stored, access));
         }
-        let each = changes.iter().enumerate();
-        let writes: SmallVec<[Write<'_>; PREFETCHED]> = each
-            .filter_map(|(i, (change, current))| change.write(keys.record(i), *current))
-            .collect();
-        let mut locations: SmallVec<[Location; PREFETCHED]> =
-            smallvec![Location::default(); writes.len()];
+        let change = |value| KeyWrite::Put {
+            kind: Kind::String.into(),
+            value,
+            expires_at: None,
+            modifies: true,
+        };
+        let mut writes: Several<Write<'_>> = SmallVec::with_capacity(keys.len());
+        for ((locked, &current), value) in keys.iter().zip(&olds).zip(values) {
+            let record = self
+                .hashing
+                .record(locked.hash, locked.generation, locked.key);
+            writes.extend(change(value).write(record, current));
+        }
+        let mut locations: Several<Location> = smallvec![Location::default(); writes.len()];
         self.writing().store(&writes, &mut locations, access.now)?;
         drop(writes);
-        for (i, (&(change, current), location)) in changes.iter().zip(locations).enumerate() {
-            let (locked, touching) = (keys[i], keys.next_access(i));
-            let shard = keys.shard_mut(i);
+        for (i, (&locked, &location)) in keys.iter().zip(&locations).enumerate() {
+            let shard = &mut shards[places[i]];
+            // The index takes no value.
+            let (change, current) = (change(&[]), olds[i]);
             self.writing()
-                .index(shard, locked, change, current, location, || touching);
+                .index(shard, locked, change, current, location, || access);
             self.telling()
                 .modified_by(shard, locked, change, current.was, access);
         }
         if self.events.wants_any() {
-            for (i, (_, current)) in changes.iter().enumerate() {
-                let (db, key) = (keys[i].db, keys[i].key);
-                self.telling().written(db, key, current.was, true);
-                self.events.emit(EventClass::STRING, event, db, key);
+            for (locked, current) in keys.iter().zip(&olds) {
+                self.telling()
+                    .written(locked.db, locked.key, current.was, true);
+                self.events
+                    .emit(EventClass::STRING, event, locked.db, locked.key);
             }
         }
-        keys.dirty.set(changes.len());
-        keys.add_dirty();
+        if let Some(shard) = shards.first_mut() {
+            shard.dirty += keys.len() as u64;
+        }
         Ok(true)
     }
 }
 
-impl LockedKeys<'_> {
-    /// Whether a key stands at two positions.
-    fn any_repeats(&self) -> bool {
-        let same = |a: usize, b: usize| {
-            let (a, b) = (&self[a], &self[b]);
-            a.hash == b.hash && a.generation == b.generation && a.key == b.key
-        };
-        (1..self.len()).any(|later| (0..later).any(|earlier| same(earlier, later)))
-    }
+/// Whether a key stands at two positions.
+fn any_repeats(keys: &[LockedKey<'_>]) -> bool {
+    let same = |a: &LockedKey<'_>, b: &LockedKey<'_>| {
+        a.hash == b.hash && a.generation == b.generation && a.key == b.key
+    };
+    (1..keys.len()).any(|later| keys[..later].iter().any(|key| same(key, &keys[later])))
 }
