@@ -132,35 +132,35 @@ fn change(
     score: f64,
     options: AddOptions,
 ) -> Result<Change, CommandError> {
-    let Some(current) = edit.score(member)? else {
-        if options.only_present {
-            return Ok(Change::Not);
+    edit.change(member, |current| {
+        let Some(current) = current else {
+            if options.only_present {
+                return Ok((Change::Not, None));
+            }
+            return Ok((Change::Added(score), Some(score)));
+        };
+        if options.only_new {
+            return Ok((Change::Not, None));
         }
-        edit.set(member, score)?;
-        return Ok(Change::Added(score));
-    };
-    if options.only_new {
-        return Ok(Change::Not);
-    }
-    let new = if options.increment {
-        current + score
-    } else {
-        score
-    };
-    if new.is_nan() {
-        return Err(CommandError::text(
-            "ERR resulting score is not a number (NaN)",
-        ));
-    }
-    if options.only_less && new >= current || options.only_greater && new <= current {
-        return Ok(Change::Not);
-    }
-    #[allow(clippy::float_cmp)] // Whether it is the very same number.
-    if new == current {
-        return Ok(Change::Same(new));
-    }
-    edit.set(member, new)?;
-    Ok(Change::Updated(new))
+        let new = if options.increment {
+            current + score
+        } else {
+            score
+        };
+        if new.is_nan() {
+            return Err(CommandError::text(
+                "ERR resulting score is not a number (NaN)",
+            ));
+        }
+        if options.only_less && new >= current || options.only_greater && new <= current {
+            return Ok((Change::Not, None));
+        }
+        #[allow(clippy::float_cmp)] // Whether it is the very same number.
+        if new == current {
+            return Ok((Change::Same(new), None));
+        }
+        Ok((Change::Updated(new), Some(new)))
+    })
 }
 
 fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

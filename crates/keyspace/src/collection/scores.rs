@@ -103,21 +103,20 @@ impl ScoreIndex {
 
     /// Changes the score of a member of the set.
     pub fn rescore(&mut self, old: f64, new: f64, member: &[u8]) {
-        let position = self.rank(old, member);
+        let place = self
+            .order
+            .search(|other| other.compare(old, member).is_lt());
         // Change the score in place if the rank stays, as it does when a leader's score grows.
-        let before = position.checked_sub(1).and_then(|at| self.order.get(at));
+        let (before, after) = self.order.beside(place);
         let stays = before.is_none_or(|before| before.compare(new, member).is_lt())
-            && self
-                .order
-                .get(position + 1)
-                .is_none_or(|after| after.compare(new, member).is_gt());
+            && after.is_none_or(|after| after.compare(new, member).is_gt());
         if stays {
-            if let Some(scored) = self.order.get_mut(position) {
+            if let Some(scored) = self.order.at_mut(place) {
                 scored.score = new;
             }
             return;
         }
-        if let Some(scored) = self.order.remove(position) {
+        if let Some(scored) = self.order.remove_at(place) {
             self.add(new, scored.member);
         }
     }
@@ -161,8 +160,10 @@ impl ScoreIndex {
     }
 
     fn add(&mut self, score: f64, member: IndexKey) {
-        let position = self.rank(score, &member);
-        self.order.insert(position, Scored { score, member });
+        let place = self
+            .order
+            .search(|other| other.compare(score, &member).is_lt());
+        self.order.insert_at(place, Scored { score, member });
     }
 
     /// How many members come before this one.

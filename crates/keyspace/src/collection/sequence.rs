@@ -15,6 +15,13 @@ const CHUNKS_FEW: usize = 16;
 /// Lengths that are added before the sum is compared.
 const LENGTHS_PER_SUM: usize = 64;
 
+/// Where an item lies, or where one may come, until the sequence changes: the number of the chunk, and the position within it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    chunk: usize,
+    within: usize,
+}
+
 /// Items by position.
 #[derive(Debug)]
 pub struct Sequence<T> {
@@ -111,10 +118,22 @@ impl<T> Sequence<T> {
             return self.push_front(item);
         }
         // Insert after the previous item, so that an item at the end goes into the last chunk.
-        let Some((mut chunk, within)) = self.locate(position - 1) else {
+        let Some((chunk, within)) = self.locate(position - 1) else {
             return self.push_back(item);
         };
-        let mut within = within + 1;
+        let within = within + 1;
+        self.insert_at(Place { chunk, within }, item);
+    }
+
+    /// Inserts an item at a place that a [`search`](Self::search) has found.
+    pub fn insert_at(&mut self, place: Place, item: T) {
+        let Place {
+            mut chunk,
+            mut within,
+        } = place;
+        if (chunk, within) == (0, 0) {
+            return self.push_front(item);
+        }
         if is_full(self.lengths[chunk]) {
             let half = CHUNK_MAX / 2;
             self.split(chunk, half);
@@ -138,8 +157,17 @@ impl<T> Sequence<T> {
 
     /// Removes and returns the item at a position.
     pub fn remove(&mut self, position: usize) -> Option<T> {
-        let (number, within) = self.locate(position)?;
-        let chunk = &mut self.chunks[number];
+        let (chunk, within) = self.locate(position)?;
+        self.remove_at(Place { chunk, within })
+    }
+
+    /// Removes and returns the item at a place that a [`search`](Self::search) has found.
+    pub fn remove_at(&mut self, place: Place) -> Option<T> {
+        let Place {
+            chunk: number,
+            within,
+        } = self.settled(place);
+        let chunk = self.chunks.get_mut(number)?;
         let item = chunk.remove(within)?;
         self.len -= 1;
         self.lengths[number] -= 1;
@@ -180,6 +208,12 @@ impl<T> Sequence<T> {
 
     /// How many items satisfy `before`. Those items must come first.
     pub fn partition_point(&self, before: impl Fn(&T) -> bool) -> usize {
+        let Place { chunk, within } = self.search(before);
+        self.start_of(chunk) + within
+    }
+
+    /// The place behind the items that satisfy `before`. Those items must come first.
+    pub fn search(&self, before: impl Fn(&T) -> bool) -> Place {
         let (mut low, mut high) = (0, self.chunks.len());
         // Binary search for the last chunk whose first item satisfies `before`.
         while low < high {
@@ -190,10 +224,50 @@ impl<T> Sequence<T> {
                 high = middle;
             }
         }
-        let Some(number) = low.checked_sub(1) else {
-            return 0;
+        let Some(chunk) = low.checked_sub(1) else {
+            return Place {
+                chunk: 0,
+                within: 0,
+            };
         };
-        self.start_of(number) + self.chunks[number].partition_point(before)
+        let within = self.chunks[chunk].partition_point(before);
+        Place { chunk, within }
+    }
+
+    /// The item at a place that a [`search`](Self::search) has found, mutable.
+    pub fn at_mut(&mut self, place: Place) -> Option<&mut T> {
+        let Place { chunk, within } = self.settled(place);
+        self.chunks.get_mut(chunk)?.get_mut(within)
+    }
+
+    /// The items before and after the one at a place that a [`search`](Self::search) has found.
+    pub fn beside(&self, place: Place) -> (Option<&T>, Option<&T>) {
+        let Place { chunk, within } = self.settled(place);
+        let Some(items) = self.chunks.get(chunk) else {
+            return (self.last(), None);
+        };
+        let before = match within.checked_sub(1) {
+            Some(before) => items.get(before),
+            None => chunk
+                .checked_sub(1)
+                .and_then(|before| self.chunks[before].back()),
+        };
+        let after = match items.get(within + 1) {
+            None => self.chunks.get(chunk + 1).and_then(VecDeque::front),
+            after => after,
+        };
+        (before, after)
+    }
+
+    /// The place of the item itself: the end of a chunk is the beginning of the next one.
+    fn settled(&self, place: Place) -> Place {
+        match self.lengths.get(place.chunk) {
+            Some(&len) if place.within >= len as usize => Place {
+                chunk: place.chunk + 1,
+                within: 0,
+            },
+            _ => place,
+        }
     }
 
     /// DRAM that the sequence occupies, bytes, without what its items own elsewhere.
@@ -367,6 +441,32 @@ mod tests {
             for position in [0, start, end, model.len()] {
                 prop_assert_eq!(sequence.get(position), model.get(position));
             }
+        }
+
+        #[test]
+        fn sorted_items_come_and_go_where_a_search_finds_their_place(numbers in prop::collection::vec(0..2000u32, 1..2500)) {
+            let mut sequence = Sequence::default();
+            let mut model: Vec<u32> = Vec::new();
+            for number in numbers {
+                let at = model.partition_point(|&item| item < number);
+                let place = sequence.search(|&item| item < number);
+                if model.get(at) == Some(&number) {
+                    let beside = (at.checked_sub(1).map(|before| &model[before]), model.get(at + 1));
+                    prop_assert_eq!(sequence.beside(place), beside);
+                    prop_assert_eq!(sequence.at_mut(place).copied(), Some(number));
+                    // Others stay, so that chunks become full.
+                    if number % 3 == 0 {
+                        model.remove(at);
+                        prop_assert_eq!(sequence.remove_at(place), Some(number));
+                    }
+                } else {
+                    prop_assert_eq!(sequence.partition_point(|&item| item < number), at);
+                    model.insert(at, number);
+                    sequence.insert_at(place, number);
+                }
+            }
+            prop_assert!(sequence.range(0..model.len()).eq(&model));
+            prop_assert_eq!(sequence.capacity, sequence.chunks.iter().map(VecDeque::capacity).sum::<usize>());
         }
 
         #[test]

@@ -20,8 +20,8 @@ fn put(
     until: Option<Millis>,
     now: Millis,
 ) -> Result<bool> {
-    keyspace.update_many(&[(0, key)], at(now), |keys| {
-        keys.fields(0, Kind::Hash)?.put_until(field, b"v", until)
+    keyspace.update_one(0, key, at(now), Kind::Hash, |keys| {
+        keys.fields()?.put_until(field, b"v", until)
     })
 }
 
@@ -89,9 +89,11 @@ impl World {
                 }
             }
             8 | 9 => {
-                let removed = self.keyspace.update_many(&[(0, &key)], at(now), |keys| {
-                    keys.fields(0, Kind::Hash)?.remove(&field)
-                })?;
+                let removed = self
+                    .keyspace
+                    .update_one(0, &key, at(now), Kind::Hash, |keys| {
+                        keys.fields()?.remove(&field)
+                    })?;
                 let fields = self.model.entry(key).or_default();
                 let before = fields.get(&field).is_some_and(live);
                 assert_eq!(removed, before);

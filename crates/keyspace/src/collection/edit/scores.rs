@@ -39,6 +39,26 @@ impl ScoresEdit<'_> {
         }
     }
 
+    /// Shows `f` a member's score after the changes so far, `None` if the set does not have the member, and gives the member
+    /// the score that `f` returns beside its result, if any. It must not be NaN.
+    pub fn change<R, E: From<KeyspaceError>>(
+        &mut self,
+        member: &[u8],
+        f: impl FnOnce(Option<f64>) -> Result<(R, Option<f64>), E>,
+    ) -> Result<R, E> {
+        match self {
+            Self::Staged(scores) => scores.change(member, f),
+            Self::InPlace(scores) => {
+                let old = scores.body().find(member).map(|item| item.score());
+                let (result, new) = f(old)?;
+                if let Some(new) = new {
+                    scores.set_score(member, new);
+                }
+                Ok(result)
+            }
+        }
+    }
+
     /// Sets a member's score, which must not be NaN. Returns whether the member is new.
     pub fn set(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
         match self {
@@ -87,6 +107,37 @@ impl StagedScores<'_> {
             let stored = scored(self.keyspace, self.locked, self.id, hash, member)?;
             Ok(stored.map(|stored| stored.score))
         }
+    }
+
+    /// See [`ScoresEdit::change`]. It looks the member up once.
+    fn change<R, E: From<KeyspaceError>>(
+        &mut self,
+        member: &[u8],
+        f: impl FnOnce(Option<f64>) -> Result<(R, Option<f64>), E>,
+    ) -> Result<R, E> {
+        let hash = self.keyspace.hashing.hash(member);
+        if self.edits.find(hash, member).is_some() {
+            let (result, new) = f(self.score(member)?)?;
+            if let Some(new) = new {
+                self.set(member, new)?;
+            }
+            return Ok(result);
+        }
+        let stored = scored(self.keyspace, self.locked, self.id, hash, member)?;
+        let (result, new) = f(stored.map(|stored| stored.score))?;
+        match new {
+            // Which zero Redis keeps depends on the whole set.
+            Some(new) if new == 0.0 => {
+                self.set(member, new)?;
+            }
+            Some(new) => {
+                let value = encode_score(new);
+                self.edits
+                    .set(self.id, (hash, member), Some(&value), || Ok(stored))?;
+            }
+            None => {}
+        }
+        Ok(result)
     }
 
     fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
