@@ -171,9 +171,7 @@ impl Relocate for Keyspace {
         let moved = f(present.map(|present| present.location))?;
         if let (Some(location), Some(present)) = (moved, present) {
             let (kind, expires_at) = (present.kind, present.expires_at);
-            table
-                .index
-                .replace(hash, key, present, kind, location, expires_at);
+            table.replace(hash, key, present, kind, location, expires_at);
         }
         Ok(())
     }

@@ -240,6 +240,21 @@ impl Index {
         })
     }
 
+    /// What a look-up tells of the key with this hash whose record lies at `location`. `None` if there is no such entry, or if
+    /// the key has a deadline: that stands in the record.
+    #[inline]
+    pub fn located_at(&self, hash: u64, location: Location) -> Option<Located> {
+        let number = self.leaf_number(hash);
+        let mut alike = self.leaves.alike(number, hash, self.hash_bits(hash));
+        let (position, entry) = alike.find(|&(_, entry)| self.location(entry) == location)?;
+        (!entry.has_deadline()).then(|| Located {
+            location,
+            kind: entry.stored_kind(),
+            expires_at: None,
+            seat: Seat::new(number, position),
+        })
+    }
+
     /// The entry that a look-up has found.
     #[inline]
     pub fn at(&self, hash: u64, key: &[u8], located: Located) -> Option<Entry<'_>> {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::collection::SharedCollection;
-use super::index::{Entry, Found, Index, Located, Names, NewEntry};
+use super::index::{Entry, Found, Index, IndexKey, Located, Names, NewEntry};
 use super::names::RecordNames;
 use super::ordered::{OrderedView, Views};
 use super::waiting::Queues;
 use super::watching::Watchers;
+use super::{Kind, Millis};
 use store::{Location, StoreError};
 
 /// One generation's keys in one shard.
@@ -28,6 +29,7 @@ pub struct Table {
 #[derive(Debug)]
 struct Recent {
     hash: u64,
+    key: IndexKey,
     anchor: Location,
     id: u64,
     collection: SharedCollection,
@@ -127,9 +129,9 @@ impl Shard {
 pub struct IndexPut<'a> {
     pub hash: u64,
     pub key: &'a [u8],
-    pub kind: super::Kind,
+    pub kind: Kind,
     pub location: Location,
-    pub expires_at: Option<super::Millis>,
+    pub expires_at: Option<Millis>,
     /// Where the key was found before; `None` if it is new.
     pub was: Option<Located>,
     pub access: super::Access,
@@ -155,16 +157,26 @@ impl Table {
         same.then_some((recent.id, &recent.collection))
     }
 
+    /// Where the anchor of a key lies, if its collection is the one that was changed last.
+    #[inline]
+    pub(super) fn recent_anchor(&self, hash: u64, key: &[u8]) -> Option<Location> {
+        let recent = self.recent.as_ref()?;
+        let same = recent.hash == hash && recent.key.as_slice() == key;
+        same.then_some(recent.anchor)
+    }
+
     /// Remembers the collection that is being changed.
     pub(super) fn remember(
         &mut self,
         hash: u64,
+        key: &[u8],
         anchor: Location,
         id: u64,
         collection: SharedCollection,
     ) {
         self.recent = Some(Recent {
             hash,
+            key: IndexKey::from_slice(key),
             anchor,
             id,
             collection,
@@ -207,6 +219,22 @@ impl Table {
             view.insert(key);
         }
         now
+    }
+
+    /// Notes where the record of a key that a look-up has found lies now, and its deadline. Returns where a look-up would find
+    /// it.
+    pub(super) fn replace(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        old: Located,
+        kind: Kind,
+        location: Location,
+        expires_at: Option<Millis>,
+    ) -> Option<Located> {
+        self.recent = None;
+        let replaced = (self.index).replace(hash, key, old, kind, location, expires_at);
+        replaced.map(|(_, located)| located)
     }
 
     /// Forgets a key that a look-up has found.

@@ -15,6 +15,7 @@
 
 mod collections;
 mod compact;
+mod elements;
 mod in_place;
 mod locked;
 mod look;
@@ -218,9 +219,8 @@ impl Writing<'_> {
             KeyWrite::Patch { expires_at, .. } => (Kind::String, expires_at),
             KeyWrite::SetExpiry { expires_at } => {
                 let stored = current.stored?;
-                let index = &mut shard.table_mut(generation)?.index;
-                let replaced = index.replace(hash, key, stored, stored.kind, location, expires_at);
-                return replaced.map(|(_, located)| located);
+                let table = shard.table_mut(generation)?;
+                return table.replace(hash, key, stored, stored.kind, location, expires_at);
             }
             KeyWrite::Remove => {
                 if let Some(stored) = current.stored

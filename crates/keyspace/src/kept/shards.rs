@@ -179,8 +179,7 @@ impl Loading<'_> {
         if removed {
             table.index.remove(hash, &key, present, &names);
         } else {
-            let index = &mut table.index;
-            index.replace(hash, &key, present, kind, location, expires_at);
+            table.replace(hash, &key, present, kind, location, expires_at);
         }
         Ok(())
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use smallvec::{SmallVec, smallvec};
 
 use super::Writes;
 use super::compact::changes_elements;
+use super::elements::write_edit;
 use super::locked::LockedKey;
 use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
@@ -94,7 +94,7 @@ impl<'a> Update<'a> {
                 };
                 let locked = RwLock::write_arc(&collection);
                 if let Some(table) = self.keys.shard_mut(i).table_mut(key.generation) {
-                    table.remember(key.hash, anchor, id, collection);
+                    table.remember(key.hash, key.key, anchor, id, collection);
                 }
                 (id, locked)
             };
@@ -344,28 +344,16 @@ impl<'a> Update<'a> {
 
     /// Writes the changes of the one collection, and applies them in DRAM.
     pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
-        let keyspace = self.keys.keyspace;
+        let (keyspace, now) = (self.keys.keyspace, self.keys.access.now);
         let (Some((i, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
         else {
             return Ok(());
         };
         let key = KeyPlace::of(self.keys[*i]);
-        let Some(Held::Shared(collection)) = &mut opened.locked else {
-            return Ok(());
-        };
-        edit.plan(keyspace, collection)?;
-        let mut writes = Writes::new();
-        let partition = keyspace.collections().partition_of(edit.id);
-        edit.writes(partition, &mut writes);
-        let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
-        keyspace
-            .writing()
-            .store(&writes, &mut locations, self.keys.access.now)?;
-        drop(writes);
-        let before = (collection.memory_bytes(), collection.first_deadline());
-        edit.apply(keyspace, collection, &locations);
-        note_change(keyspace, before, (edit.id, collection), key);
-        Ok(())
+        match &mut opened.locked {
+            Some(Held::Shared(collection)) => write_edit(keyspace, edit, collection, key, now),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the edit of key `i`'s collection counts as a modification of the key.
@@ -468,7 +456,7 @@ impl<'a> Update<'a> {
 }
 
 /// Notes how much DRAM a changed collection takes, and when its first field is due. `before` says both of before.
-fn note_change(
+pub(super) fn note_change(
     keyspace: &Keyspace,
     before: (usize, Option<Millis>),
     (id, collection): (u64, &Collection),

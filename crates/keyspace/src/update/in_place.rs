@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use super::KeyWrite;
+use super::elements::ElementsUpdate;
 use super::locked::{Each, LockedKey, LockedKeys};
 use super::look::Look;
 use super::one::KeyUpdate;
@@ -19,15 +20,19 @@ pub enum OneUpdate<'u, 'a> {
     Staged(&'u mut Update<'a>, Kind),
     /// In a copy of its record.
     InPlace(&'u mut InPlaceUpdate<'a>),
+    /// By changes of its elements, which are made when the call returns.
+    Elements(&'u mut ElementsUpdate<'a>),
 }
+
+/// The events to emit after the writes, of those that the observer wants.
+pub(super) type Events = SmallVec<[(EventClass, &'static str); 2]>;
 
 /// A key with a copy of its compact collection.
 pub struct InPlaceUpdate<'a> {
     key: KeyUpdate<'a>,
     collection: InPlace,
     removes: bool,
-    /// The events to emit after the write, of those that the observer wants.
-    events: SmallVec<[(EventClass, &'static str); 2]>,
+    events: Events,
 }
 
 impl Keyspace {
@@ -47,14 +52,19 @@ impl Keyspace {
         self.expiry().on_access(db, key, access.now)?;
         let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
         let mut copy = None;
-        let look = self.look_once(&shard, locked, access, kind.compact(), |value| {
-            let mut record = Scratch::default();
-            record.extend_from_slice(value.bytes);
-            copy = Some(record);
-        })?;
-        let stored = match look {
-            Look::Enough(stored) => stored,
-            Look::TooLittle => self.look_up(&shard, locked)?,
+        let stored = match self.recent(&shard, locked) {
+            Some(recent) => Some(recent),
+            None => {
+                let look = self.look_once(&shard, locked, access, kind.compact(), |value| {
+                    let mut record = Scratch::default();
+                    record.extend_from_slice(value.bytes);
+                    copy = Some(record);
+                })?;
+                match look {
+                    Look::Enough(stored) => stored,
+                    Look::TooLittle => self.look_up(&shard, locked)?,
+                }
+            }
         };
         if let Some(copy) = copy {
             let collection = InPlace::open(kind, copy, self.form_limits())?;
@@ -75,6 +85,21 @@ impl Keyspace {
                     return result;
                 }
             }
+        }
+        let opened = match stored {
+            Some(stored) => self.open_elements(&mut shard, locked, stored, kind, access.now)?,
+            None => None,
+        };
+        if let Some((opened, stored)) = opened.zip(stored) {
+            let key = KeyUpdate::with(self, &mut shard, locked, access, Some(stored));
+            let mut update = ElementsUpdate::new(key, opened);
+            let result = f(&mut OneUpdate::Elements(&mut update))?;
+            if let Some(rest) = update.apply()? {
+                let numbers = Each::from_buf([shard_of(locked.hash)]);
+                let shards = (numbers, Each::from_buf([shard]));
+                rest.apply(self, shards, (locked, stored), access)?;
+            }
+            return Ok(result);
         }
         let numbers = Each::from_buf([shard_of(locked.hash)]);
         let shards = (numbers, Each::from_buf([shard]));
@@ -123,6 +148,7 @@ impl OneUpdate<'_, '_> {
         match self {
             Self::Staged(update, _) => update.view(0),
             Self::InPlace(update) => Some(View::of_body(update.collection.body())),
+            Self::Elements(update) => Some(update.view()),
         }
     }
 
@@ -132,6 +158,7 @@ impl OneUpdate<'_, '_> {
         match self {
             Self::Staged(update, kind) => update.fields(0, *kind),
             Self::InPlace(update) => Ok(FieldsEdit::InPlace(&mut update.collection)),
+            Self::Elements(update) => update.fields(),
         }
     }
 
@@ -140,6 +167,7 @@ impl OneUpdate<'_, '_> {
         match self {
             Self::Staged(update, _) => update.scores(0),
             Self::InPlace(update) => Ok(ScoresEdit::InPlace(&mut update.collection)),
+            Self::Elements(update) => update.scores(),
         }
     }
 
@@ -148,6 +176,7 @@ impl OneUpdate<'_, '_> {
         match self {
             Self::Staged(update, _) => update.list(0),
             Self::InPlace(update) => Ok(ListEdit::InPlace(&mut update.collection)),
+            Self::Elements(update) => update.list(),
         }
     }
 
@@ -156,6 +185,7 @@ impl OneUpdate<'_, '_> {
         match self {
             Self::Staged(update, _) => update.remove(0),
             Self::InPlace(update) => update.removes = true,
+            Self::Elements(update) => update.remove(),
         }
     }
 
@@ -169,6 +199,12 @@ impl OneUpdate<'_, '_> {
                     update.events.push((class, name));
                 }
             }
+            Self::Elements(update) => {
+                update.key.dirty.told_of(class);
+                if update.key.keyspace.events.wants(class) {
+                    update.events.push((class, name));
+                }
+            }
         }
     }
 
@@ -177,6 +213,7 @@ impl OneUpdate<'_, '_> {
         match self {
             Self::Staged(update, _) => update.set_dirty(changes),
             Self::InPlace(update) => update.key.set_dirty(changes),
+            Self::Elements(update) => update.key.set_dirty(changes),
         }
     }
 }
