@@ -228,48 +228,48 @@ impl World {
             match &mut model {
                 Model::Hash(hash) => {
                     let mut edit = keys.fields()?;
-                    for word in words.iter().cloned() {
+                    for word in &words {
                         if random.random_bool(0.6) {
                             let value = word.repeat(2);
                             let new = hash.insert(word.clone(), value.clone()).is_none();
-                            assert_eq!(edit.put(&word, &value)?, new);
+                            assert_eq!(edit.put(word, &value)?, new);
                         } else {
-                            assert_eq!(edit.remove(&word)?, hash.remove(&word).is_some());
+                            assert_eq!(edit.remove(word)?, hash.remove(word).is_some());
                         }
-                        let value = edit.get(&word, <[u8]>::to_vec)?;
-                        assert_eq!(value.as_ref(), hash.get(&word));
+                        let value = edit.get(word, <[u8]>::to_vec)?;
+                        assert_eq!(value.as_ref(), hash.get(word));
                         assert_eq!(edit.len(), hash.len());
                     }
                 }
                 Model::Set(set) => {
                     let mut edit = keys.fields()?;
-                    for word in words.iter().cloned() {
+                    for word in &words {
                         if random.random_bool(0.6) {
-                            assert_eq!(edit.put(&word, b"")?, set.insert(word.clone()));
+                            assert_eq!(edit.put(word, b"")?, set.insert(word.clone()));
                         } else {
-                            assert_eq!(edit.remove(&word)?, set.remove(&word));
+                            assert_eq!(edit.remove(word)?, set.remove(word));
                         }
-                        assert_eq!(edit.contains(&word)?, set.contains(&word));
+                        assert_eq!(edit.contains(word)?, set.contains(word));
                     }
                 }
                 Model::SortedSet(scores) => {
                     let mut edit = keys.scores()?;
-                    for word in words.iter().cloned() {
+                    for word in &words {
                         if random.random_bool(0.6) {
                             let score = f64::from(random.random_range(-3..3));
                             let old = scores.insert(word.clone(), score);
                             if random.random_bool(0.5) {
-                                assert_eq!(edit.set(&word, score)?, old.is_none());
+                                assert_eq!(edit.set(word, score)?, old.is_none());
                             } else {
-                                edit.change(&word, |found| {
+                                edit.change(word, |found| {
                                     assert_eq!(found, old);
                                     Ok::<_, KeyspaceError>(((), Some(score)))
                                 })?;
                             }
                         } else {
-                            assert_eq!(edit.remove(&word)?, scores.remove(&word).is_some());
+                            assert_eq!(edit.remove(word)?, scores.remove(word).is_some());
                         }
-                        assert_eq!(edit.score(&word)?, scores.get(&word).copied());
+                        assert_eq!(edit.score(word)?, scores.get(word).copied());
                     }
                 }
                 Model::List(list) => edit_list(keys.list()?, list, &words, &mut random),
@@ -281,7 +281,7 @@ impl World {
         let is_compact = |view: Option<View<'_>>| view?.compact_bytes();
         let runs_once =
             present.is_some() && (self.keyspace.view(0, &key, at(0), is_compact)?).is_none();
-        let done: Result<()> = if runs_once && seed % 3 > 0 {
+        let done: Result<()> = if runs_once && !seed.is_multiple_of(3) {
             self.keyspace.update_one(0, &key, at(0), kind, change)
         } else {
             self.keyspace.update_many(&[(0, &key)], at(0), |slots| {

@@ -31,6 +31,14 @@ pub struct ElementsUpdate<'a> {
     pub(super) events: Events,
 }
 
+/// Where the index has a key whose collection was the last that was changed; so its record need not be read.
+#[inline]
+pub(super) fn recent(shard: &Shard, locked: LockedKey<'_>) -> Option<Located> {
+    let table = shard.table(locked.generation)?;
+    let anchor = table.recent_anchor(locked.hash, locked.key)?;
+    table.index.located_at(locked.hash, anchor)
+}
+
 /// What a call changes beyond the elements of its collection: the key goes, or its anchor tells another form.
 pub(super) struct Rest {
     id: u64,
@@ -42,14 +50,6 @@ pub(super) struct Rest {
 }
 
 impl Keyspace {
-    /// Where the index has a key whose collection was the last that was changed; so its record need not be read.
-    #[inline]
-    pub(super) fn recent(&self, shard: &Shard, locked: LockedKey<'_>) -> Option<Located> {
-        let table = shard.table(locked.generation)?;
-        let anchor = table.recent_anchor(locked.hash, locked.key)?;
-        table.index.located_at(locked.hash, anchor)
-    }
-
     /// Locks the collection of a key, if the key is live and the elements have records of their own. `None` also where
     /// others follow the changes: they hear of more than the call itself tells.
     pub(super) fn open_elements(
@@ -82,11 +82,10 @@ impl Keyspace {
             return Ok(Some((id, RwLock::write_arc(collection))));
         }
         let found = super::locked::found_again(shard, generation, hash, key, Some(stored));
-        let shared = match found {
-            Some(found) => self.collections().of(hash, generation, found)?,
-            None => None,
+        let Some(found) = found else {
+            return Ok(None);
         };
-        let Some((id, collection)) = shared else {
+        let Some((id, collection)) = self.collections().of(hash, generation, found)? else {
             return Ok(None);
         };
         let locked = RwLock::write_arc(&collection);

@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::KeyWrite;
-use super::elements::ElementsUpdate;
+use super::elements::{ElementsUpdate, recent};
 use super::locked::{Each, LockedKey, LockedKeys};
 use super::look::Look;
 use super::one::KeyUpdate;
@@ -52,20 +52,18 @@ impl Keyspace {
         self.expiry().on_access(db, key, access.now)?;
         let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
         let mut copy = None;
-        let stored = match self.recent(&shard, locked) {
-            Some(recent) => Some(recent),
-            None => {
-                let look = self.look_once(&shard, locked, access, kind.compact(), |value| {
-                    let mut record = Scratch::default();
-                    record.extend_from_slice(value.bytes);
-                    copy = Some(record);
-                })?;
-                match look {
-                    Look::Enough(stored) => stored,
-                    Look::TooLittle => self.look_up(&shard, locked)?,
-                }
-            }
-        };
+        let mut stored = recent(&shard, locked);
+        if stored.is_none() {
+            let look = self.look_once(&shard, locked, access, kind.compact(), |value| {
+                let mut record = Scratch::default();
+                record.extend_from_slice(value.bytes);
+                copy = Some(record);
+            })?;
+            stored = match look {
+                Look::Enough(stored) => stored,
+                Look::TooLittle => self.look_up(&shard, locked)?,
+            };
+        }
         if let Some(copy) = copy {
             let collection = InPlace::open(kind, copy, self.form_limits())?;
             if !collection.is_outgrown() {
