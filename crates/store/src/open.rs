@@ -221,6 +221,9 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         };
         let pool = Pool::create(path, options.pool_size_bytes, &header)?;
         metadata::check(&pool)?;
+        if new_layout == pairs::LAYOUT {
+            pairs::note_padded(&pool);
+        }
         pool
     };
     let opened = open_in(engine, pool.clone(), options.repair, options.every_second)?;
@@ -317,9 +320,14 @@ pub fn examine(
         tracing::subscriber::with_default(NoSubscriber::default(), || {
             let was_closed = metadata::was_closed(&pool);
             let header = pool.header().clone();
-            if engine.name == "stree" && !was_closed {
+            if header.layout == pairs::LAYOUT && pairs::must_be_rebuilt(&pool) {
                 // The open would write another file.
-                return Err("it was not closed in order: the next start rebuilds it".to_owned());
+                let why = if was_closed {
+                    "it is of an earlier version"
+                } else {
+                    "it was not closed in order"
+                };
+                return Err(format!("{why}: the next start rebuilds it"));
             }
             metadata::check(&pool).map_err(|error| error.to_string())?;
             let opened = open_in(engine, pool, repair, false).map_err(|error| error.to_string())?;

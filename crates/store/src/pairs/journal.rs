@@ -12,12 +12,13 @@ use parking_lot::{Condvar, Mutex};
 
 use super::record::{check_of, journal_key};
 use super::sums::Sums;
+use super::table::Table;
 use crate::metadata::{decode_generations, encode_generations};
 use crate::{Generations, StoreError};
-use pmemkv::{Database, Error};
+use pmemkv::Error;
 
 /// Puts a journal's pair, the way the layout puts a record's: it keeps some engines from running full.
-pub type PutJournal<'a> = &'a dyn Fn(&Database, &[u8], &[u8]) -> Result<(), StoreError>;
+pub type PutJournal<'a> = &'a dyn Fn(&Table, &[u8], &[u8]) -> Result<(), StoreError>;
 
 /// How many journals may be in use at once: more than there are threads that write.
 const SLOTS: u32 = 64;
@@ -71,17 +72,17 @@ impl Before {
     }
 
     /// Puts the pair back.
-    pub fn restore(&self, databases: &[Database], sums: &Sums) -> Result<(), StoreError> {
-        let database = databases
+    pub fn restore(&self, tables: &[Table], sums: &Sums) -> Result<(), StoreError> {
+        let table = tables
             .get(self.partition)
             .ok_or_else(|| StoreError::Damaged("a journal names a missing partition".into()))?;
-        let present = database.get_with(&self.key, check_of)?.unwrap_or(0);
+        let present = table.get_with(&self.key, check_of)?.unwrap_or(0);
         let restored = self.value.as_deref().map_or(0, check_of);
         sums.change(self.partition, present, restored, || {
             match &self.value {
-                Some(value) => database.put(&self.key, value)?,
+                Some(value) => table.put(&self.key, value)?,
                 None => {
-                    database.remove(&self.key)?;
+                    table.remove(&self.key)?;
                 }
             }
             Ok(true)
@@ -121,7 +122,7 @@ impl Journal {
     /// Undoes what a process left half done when it died. Calls `set_generations` with the old generations if the
     /// change could set them. Returns the journal and how many changes it has undone.
     pub fn recover(
-        databases: &[Database],
+        tables: &[Table],
         sums: &Sums,
         set_generations: &dyn Fn(&Generations),
     ) -> Result<(Self, usize), StoreError> {
@@ -129,18 +130,18 @@ impl Journal {
         let journal = Self::new();
         for slot in journal.free.lock().iter_mut() {
             let key = journal_key(slot.number);
-            let Some(stored) = databases[0].get(&key)? else {
+            let Some(stored) = tables[0].get(&key)? else {
                 continue;
             };
             let entries = decode(&stored)?;
             for before in &entries {
                 match before.as_generations() {
                     Some(generations) => set_generations(&generations),
-                    None => before.restore(databases, sums)?,
+                    None => before.restore(tables, sums)?,
                 }
             }
             undone += usize::from(!entries.is_empty());
-            databases[0].remove(&key)?;
+            tables[0].remove(&key)?;
         }
         Ok((journal, undone))
     }
@@ -149,7 +150,7 @@ impl Journal {
     /// journal.
     pub fn guard_open(
         &self,
-        databases: &[Database],
+        tables: &[Table],
         before: &[Before],
         put: PutJournal<'_>,
         change: &mut dyn FnMut(),
@@ -157,7 +158,7 @@ impl Journal {
         // The caller is alone inside the gate, so nobody keeps a slot while waiting for what the change locks.
         let _held = Held::wait_for(Rank::Hold);
         let mut slot = self.take_slot();
-        let result = slot.guard_open(databases, before, put, change);
+        let result = slot.guard_open(tables, before, put, change);
         self.give_back(slot);
         result
     }
@@ -165,7 +166,7 @@ impl Journal {
     /// Writes a journal of `before`, runs `change`, and empties the journal. If `change` fails, undoes what it did.
     pub fn guard(
         &self,
-        databases: &[Database],
+        tables: &[Table],
         sums: &Sums,
         before: &[Before],
         put: PutJournal<'_>,
@@ -173,7 +174,7 @@ impl Journal {
     ) -> Result<(), StoreError> {
         let _held = Held::wait_for(Rank::JournalSlot);
         let mut slot = self.take_slot();
-        let result = slot.guard(databases, sums, before, put, change);
+        let result = slot.guard(tables, sums, before, put, change);
         self.give_back(slot);
         result
     }
@@ -197,17 +198,17 @@ impl Journal {
 impl Slot {
     fn guard(
         &mut self,
-        databases: &[Database],
+        tables: &[Table],
         sums: &Sums,
         before: &[Before],
         put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let first = &databases[0];
+        let first = &tables[0];
         self.store(first, encode(before), put)?;
         let result = change();
         if result.is_err() {
-            undo(databases, sums, before);
+            undo(tables, sums, before);
         }
         self.retire_or_abort(first);
         result
@@ -215,12 +216,12 @@ impl Slot {
 
     fn guard_open(
         &mut self,
-        databases: &[Database],
+        tables: &[Table],
         before: &[Before],
         put: PutJournal<'_>,
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
-        let first = &databases[0];
+        let first = &tables[0];
         let journal = encode(before);
         self.store(first, journal.clone(), put)?;
         let covered = before.iter().map(Before::name).collect();
@@ -239,7 +240,7 @@ impl Slot {
         Ok(())
     }
 
-    fn retire_or_abort(&mut self, first: &Database) {
+    fn retire_or_abort(&mut self, first: &Table) {
         if let Err(error) = self.retire(first) {
             // The change is done, but the next open would undo it, so the server must not acknowledge it.
             tracing::error!(%error, "a journal could not be retired: the process ends, a restart repairs it");
@@ -250,7 +251,7 @@ impl Slot {
     /// Writes the journal, in place if it fits.
     fn store(
         &mut self,
-        first: &Database,
+        first: &Table,
         mut journal: Vec<u8>,
         put: PutJournal<'_>,
     ) -> Result<(), StoreError> {
@@ -265,7 +266,7 @@ impl Slot {
     }
 
     /// Empties the slot: from here on the change counts.
-    fn retire(&mut self, first: &Database) -> Result<(), StoreError> {
+    fn retire(&mut self, first: &Table) -> Result<(), StoreError> {
         let key = journal_key(self.number);
         if self.stored_bytes <= SLOT_BYTES_KEPT_MAX {
             match first.write_range(&key, 0, &0u64.to_le_bytes()) {
@@ -311,7 +312,7 @@ pub fn covers(partition: usize, key: &[u8]) -> bool {
 }
 
 /// Adds to this thread's journal those of the pairs that it does not name yet. The caller changes them only after this.
-pub fn cover(first: &Database, before: &[Before], put: PutJournal<'_>) -> Result<(), StoreError> {
+pub fn cover(first: &Table, before: &[Before], put: PutJournal<'_>) -> Result<(), StoreError> {
     OPEN.with_borrow_mut(|open| {
         open.as_mut()
             .map_or(Ok(()), |open| open.cover(first, before, put))
@@ -321,7 +322,7 @@ pub fn cover(first: &Database, before: &[Before], put: PutJournal<'_>) -> Result
 impl OpenJournal {
     fn cover(
         &mut self,
-        first: &Database,
+        first: &Table,
         before: &[Before],
         put: PutJournal<'_>,
     ) -> Result<(), StoreError> {
@@ -352,7 +353,7 @@ impl OpenJournal {
     /// Stores the journal from `start` on: in place if the stored pair is long enough, otherwise as a new pair.
     fn append(
         &mut self,
-        first: &Database,
+        first: &Table,
         start: usize,
         pairs: u64,
         put: PutJournal<'_>,
@@ -379,9 +380,9 @@ impl OpenJournal {
 }
 
 /// Puts everything back after a change that failed half-way.
-pub fn undo(databases: &[Database], sums: &Sums, before: &[Before]) {
+pub fn undo(tables: &[Table], sums: &Sums, before: &[Before]) {
     for before in before {
-        if let Err(error) = before.restore(databases, sums) {
+        if let Err(error) = before.restore(tables, sums) {
             // Half a change must not be served. The journal is still there: the next open undoes it.
             tracing::error!(%error, "a change could not be undone: the process ends, a restart repairs it");
             std::process::abort();

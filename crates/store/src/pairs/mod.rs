@@ -10,6 +10,7 @@ mod patch;
 mod rebuild;
 mod record;
 mod sums;
+mod table;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -17,6 +18,7 @@ mod write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use open::{open_pool, open_volatile, partitions, rehearse, walk};
+pub use rebuild::{must_be_rebuilt, note_padded};
 
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
@@ -26,18 +28,22 @@ use crate::metadata::{Metadata, WORD_LAYOUT};
 use crate::model::Range;
 use journal::{Before, Journal};
 use meter::Meter;
-use pmemkv::{Database, Engine, Error};
+use pmemkv::{Engine, Error};
 use record::{
     KEY_PREFIX_BYTES, check_of, decode_key, decode_value, encode_key, is_journal_key, key_of,
     verify_value,
 };
 use sums::Sums;
+use table::Table;
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "pairs";
 
 /// The pool's word that is not 0 where there may be values without a checksum.
 const WORD_UNCHECKED: usize = WORD_LAYOUT;
+
+/// The pool's word that is not 0 where all pairs of an engine that needs it are padded.
+const WORD_PADDED: usize = WORD_LAYOUT + 1;
 
 /// Longer values are put anew: writing in place copies the old bytes to an undo log first.
 const IN_PLACE_BYTES_MAX: usize = 64 * 1024;
@@ -55,8 +61,8 @@ const RESERVE_BYTES: u64 = 8 << 20;
 /// A store that keeps one pair for each key, in one or more engines of one pool.
 #[derive(Debug)]
 pub struct Pairs {
-    /// One engine for each partition. Databases keep their pool open.
-    databases: Vec<Database>,
+    /// One engine for each partition. Its database keeps the pool open.
+    tables: Vec<Table>,
     engine: Engine,
     hash_seed: u64,
     journal: Journal,
@@ -78,13 +84,13 @@ impl Pairs {
         }
     }
 
-    fn database(&self, partition: usize) -> &Database {
-        &self.databases[partition]
+    fn table(&self, partition: usize) -> &Table {
+        &self.tables[partition]
     }
 
-    fn put(&self, database: &Database, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    fn put(&self, table: &Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         if self.engine.name != UNSAFE_WHEN_FULL {
-            return Ok(database.put(key, value)?);
+            return Ok(table.put(key, value)?);
         }
         if self.spoilt.load(Ordering::Acquire) {
             return Err(StoreError::Engine(
@@ -102,7 +108,7 @@ impl Pairs {
                 return Err(StoreError::OutOfMemory);
             }
         }
-        let put = database.put(key, value);
+        let put = table.put(key, value);
         if matches!(put, Err(Error::OutOfMemory(_))) {
             tracing::error!(
                 "the pool ran full inside the engine: writes are refused until a restart rebuilds it"
@@ -118,7 +124,7 @@ impl Pairs {
         writes: &[Write<'_>],
         locations: &mut [Location],
     ) -> Result<(), StoreError> {
-        let put_journal = |first: &Database, key: &[u8], value: &[u8]| self.put(first, key, value);
+        let put_journal = |first: &Table, key: &[u8], value: &[u8]| self.put(first, key, value);
         let is_journalled = journal::is_open();
         if is_journalled {
             // Reads and notes only the first version of a record that the step changes several times.
@@ -126,7 +132,7 @@ impl Pairs {
             let unknown = records
                 .filter(|record| !journal::covers(record.partition, key_of(record).as_slice()));
             let before = self.before(unknown)?;
-            journal::cover(self.database(0), &before, &put_journal)?;
+            journal::cover(self.table(0), &before, &put_journal)?;
         }
         if let ([write], [location]) = (writes, &mut *locations) {
             return self.apply(write, location);
@@ -142,12 +148,12 @@ impl Pairs {
             .all(|write| matches!(write, Write::Remove { .. }));
         if !self.engine.persistent || is_journalled {
             let before = self.before(writes.iter().map(Write::record))?;
-            return change().inspect_err(|_| journal::undo(&self.databases, &self.sums, &before));
+            return change().inspect_err(|_| journal::undo(&self.tables, &self.sums, &before));
         }
         if !removals {
             let before = self.before(writes.iter().map(Write::record))?;
             return self.journal.guard(
-                &self.databases,
+                &self.tables,
                 &self.sums,
                 &before,
                 &put_journal,
@@ -156,7 +162,7 @@ impl Pairs {
         }
         // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
         match self.journal.guard(
-            &self.databases,
+            &self.tables,
             &self.sums,
             &absent(writes),
             &put_journal,
@@ -180,7 +186,7 @@ impl Pairs {
                 let key = key_of(&record);
                 Ok(Before {
                     partition: record.partition,
-                    value: self.database(record.partition).get(&key)?,
+                    value: self.table(record.partition).get(&key)?,
                     key: key.into_vec(),
                 })
             })
@@ -237,7 +243,7 @@ impl Store for Pairs {
     }
 
     fn partitions(&self) -> usize {
-        self.databases.len()
+        self.tables.len()
     }
 
     fn hash_seed(&self) -> u64 {
@@ -262,38 +268,36 @@ impl Store for Pairs {
         let may_be_unchecked = self.has_unchecked();
         let mut met = 0;
         let mut sum = 0u64;
-        let counted = self
-            .database(partition)
-            .get_all_counted(|count, key, value| {
-                met += 1;
-                if met > count {
-                    // A chain of the engine's that leads back into itself would have no end.
-                    return std::ops::ControlFlow::Break(());
+        let counted = self.table(partition).get_all_counted(|count, key, value| {
+            met += 1;
+            if met > count {
+                // A chain of the engine's that leads back into itself would have no end.
+                return std::ops::ControlFlow::Break(());
+            }
+            let Some((generation, user_key)) = decode_key(key) else {
+                if !is_journal_key(key) {
+                    let key = key.escape_ascii();
+                    damaged = Some(StoreError::Damaged(format!("a key that is none: {key}")));
                 }
-                let Some((generation, user_key)) = decode_key(key) else {
-                    if !is_journal_key(key) {
-                        let key = key.escape_ascii();
-                        damaged = Some(StoreError::Damaged(format!("a key that is none: {key}")));
-                    }
-                    return std::ops::ControlFlow::Continue(());
-                };
-                let stored = location_of(value);
-                sum = sum.wrapping_add(sums::worth(check_of(value)));
-                match verify_value(key, value, may_be_unchecked) {
-                    Ok(value) => visit(Visited {
-                        generation,
-                        key: user_key,
-                        kind: value.kind,
-                        expires_at: value.expires_at,
-                        location: stored,
-                        value: value.bytes,
-                        sequence: 0,
-                        removed: false,
-                    }),
-                    Err(error) => damaged = Some(error),
-                }
-                std::ops::ControlFlow::Continue(())
-            })?;
+                return std::ops::ControlFlow::Continue(());
+            };
+            let stored = location_of(value);
+            sum = sum.wrapping_add(sums::worth(check_of(value)));
+            match verify_value(key, value, may_be_unchecked) {
+                Ok(value) => visit(Visited {
+                    generation,
+                    key: user_key,
+                    kind: value.kind,
+                    expires_at: value.expires_at,
+                    location: stored,
+                    value: value.bytes,
+                    sequence: 0,
+                    removed: false,
+                }),
+                Err(error) => damaged = Some(error),
+            }
+            std::ops::ControlFlow::Continue(())
+        })?;
         if self.engine.retains && met != counted {
             let what = if met < counted { "fewer" } else { "more" };
             damaged = Some(StoreError::Damaged(format!(
@@ -314,7 +318,7 @@ impl Store for Pairs {
     ) -> Result<bool, StoreError> {
         let key = key_of(&record);
         let read = self
-            .database(record.partition)
+            .table(record.partition)
             .get_with(&key, |encoded| decode_value(encoded).map(f))?;
         match read {
             None => Ok(false),
@@ -326,7 +330,7 @@ impl Store for Pairs {
     fn locate(&self, record: RecordKey<'_>) -> Result<Option<Location>, StoreError> {
         let key = key_of(&record);
         let may_be_unchecked = self.has_unchecked();
-        let found = self.database(record.partition).get_with(&key, |value| {
+        let found = self.table(record.partition).get_with(&key, |value| {
             verify_value(&key, value, may_be_unchecked).map(|_| location_of(value))
         })?;
         found.transpose()
@@ -353,9 +357,9 @@ impl Store for Pairs {
         }
         let mut before = self.before(records.iter().copied())?;
         before.push(Before::generations(&self.metadata.generations()));
-        let put_journal = |first: &Database, key: &[u8], value: &[u8]| self.put(first, key, value);
+        let put_journal = |first: &Table, key: &[u8], value: &[u8]| self.put(first, key, value);
         self.journal
-            .guard_open(&self.databases, &before, &put_journal, change)
+            .guard_open(&self.tables, &before, &put_journal, change)
     }
 
     fn forget(&self, record: RecordKey<'_>, location: Location, _: Gone) -> Result<(), StoreError> {
@@ -383,7 +387,7 @@ impl Store for Pairs {
     ) -> Result<(), StoreError> {
         let mut damaged = None;
         let bounds = Bounds::new(generation, range);
-        let flow = self.database(0).get_range(bounds.walk(), |encoded, value| {
+        let flow = self.table(0).get_range(bounds.walk(), |encoded, value| {
             if *encoded >= *bounds.high {
                 return std::ops::ControlFlow::Break(());
             }
@@ -404,10 +408,10 @@ impl Store for Pairs {
 
     fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError> {
         let bounds = Bounds::new(generation, range);
-        let mut count = self.database(0).count_range(bounds.inside())?;
+        let mut count = self.table(0).count_range(bounds.inside())?;
         // `between` leaves both bounds out, so count the lower one here if it is part of the range.
         if let Some(key) = bounds.inclusive()
-            && self.database(0).exists(key)?
+            && self.table(0).exists(key)?
         {
             count += 1;
         }
@@ -425,8 +429,8 @@ impl Store for Pairs {
     }
 
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError> {
-        for database in &self.databases {
-            database.defrag(start, amount)?;
+        for table in &self.tables {
+            table.database().defrag(start, amount)?;
         }
         Ok(())
     }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::journal::Journal;
 use super::meter::Meter;
-use super::rebuild::rebuild;
+use super::rebuild::{must_be_rebuilt, rebuild};
 use super::sums::Sums;
+use super::table::Table;
 use super::{Pairs, WORD_UNCHECKED};
 use crate::OpenError;
 use crate::metadata::{self, Metadata};
@@ -27,11 +28,14 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     let path = pool.path().to_owned();
     if !metadata::was_closed(&pool) {
         tracing::info!(path = %path.display(), "the pool was not closed in order");
-        if engine.name == "stree" {
-            pool = rebuild(pool)?;
-        }
     }
-    let databases = open_partitions(&pool)?;
+    if must_be_rebuilt(&pool) {
+        pool = rebuild(pool)?;
+    }
+    let tables: Vec<Table> = open_partitions(&pool)?
+        .into_iter()
+        .map(Table::new)
+        .collect();
     let store_error = |source| OpenError::Store {
         path: path.clone(),
         source,
@@ -43,7 +47,7 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     pool.upgrade();
     metadata::mark_open(&pool);
     metadata::count_open(&pool);
-    let (journal, undone) = Journal::recover(&databases, &sums, &|old| {
+    let (journal, undone) = Journal::recover(&tables, &sums, &|old| {
         metadata::set_generations(&pool, old);
     })
     .map_err(store_error)?;
@@ -55,8 +59,8 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     Ok(Pairs {
         engine,
         hash_seed,
-        has_iterators: has_iterators(&databases[0]),
-        databases,
+        has_iterators: has_iterators(&tables[0]),
+        tables,
         journal,
         meter: Meter::new(&metadata, engine.name),
         metadata,
@@ -70,7 +74,7 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
 /// to say.
 pub fn rehearse(engine: Engine, pool: &Pool) -> Result<(), String> {
     // An engine that is rebuilt is walked over on the way, and what is rebuilt must not be a copy's file.
-    if engine.name == "stree" && !metadata::was_closed(pool) {
+    if must_be_rebuilt(pool) {
         return open_partitions(pool).map(drop).or(Ok(()));
     }
     let Ok(pairs) = open_pool(engine, pool.clone()) else {
@@ -80,8 +84,8 @@ pub fn rehearse(engine: Engine, pool: &Pool) -> Result<(), String> {
     let occupied = pool.occupied();
     let next = AtomicUsize::new(0);
     let walks = || -> Result<(), String> {
-        while let Some(database) = pairs.databases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            walk(database, &|bytes| occupied.note(bytes))?;
+        while let Some(table) = pairs.tables.get(next.fetch_add(1, Ordering::Relaxed)) {
+            walk(table.database(), &|bytes| occupied.note(bytes))?;
         }
         Ok(())
     };
@@ -99,10 +103,10 @@ pub fn rehearse(engine: Engine, pool: &Pool) -> Result<(), String> {
     if !allocated.holds_all(&occupied) {
         return Err(stray());
     }
-    for database in &pairs.databases {
-        let written = database
+    for table in &pairs.tables {
+        let written = table
             .put(REHEARSAL_KEY, REHEARSAL_KEY)
-            .and_then(|()| database.remove(REHEARSAL_KEY));
+            .and_then(|()| table.remove(REHEARSAL_KEY));
         match written {
             Ok(_) | Err(pmemkv::Error::OutOfMemory(_)) => {}
             Err(error) => return Err(format!("a trial of writing to it failed: {error}")),
@@ -143,9 +147,10 @@ pub fn open_volatile(
     metadata: Metadata,
     hash_seed: u64,
 ) -> Pairs {
+    let table = Table::new(database);
     Pairs {
-        has_iterators: has_iterators(&database),
-        databases: vec![database],
+        has_iterators: has_iterators(&table),
+        tables: vec![table],
         engine,
         hash_seed,
         journal: Journal::new(),
@@ -157,8 +162,8 @@ pub fn open_volatile(
 }
 
 /// Whether the engine writes in place. Tries it on a key that no record has.
-fn has_iterators(database: &Database) -> bool {
-    matches!(database.write_range(b"", 0, b""), Ok(false))
+fn has_iterators(table: &Table) -> bool {
+    matches!(table.write_range(b"", 0, b""), Ok(false))
 }
 
 /// Opens the engines of all partitions of a pool.

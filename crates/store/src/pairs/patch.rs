@@ -17,7 +17,7 @@ impl Pairs {
         changes: &[Change<'_>],
         location: &mut Location,
     ) -> Result<(), StoreError> {
-        let database = self.database(partition);
+        let table = self.table(partition);
         let before = check_in(present);
         let bytes = changes
             .iter()
@@ -27,7 +27,7 @@ impl Pairs {
         let in_place =
             self.has_iterators && bytes <= IN_PLACE_BYTES_MAX && end as u64 <= length_of(present);
         let header = if in_place {
-            database.get_with(key, |encoded| changed_header(key, encoded, changes))?
+            table.get_with(key, |encoded| changed_header(key, encoded, changes))?
         } else {
             None
         };
@@ -40,14 +40,14 @@ impl Pairs {
             );
             let check = check_of(&header);
             let is_there = self.sums.change(partition, before, check, || {
-                Ok(database.write_ranges(key, &ranges)?)
+                Ok(table.write_ranges(key, &ranges)?)
             })?;
             if is_there {
                 *location = at(length_of(present), check);
                 return Ok(());
             }
         }
-        let encoded = database.get_with(key, |encoded| {
+        let encoded = table.get_with(key, |encoded| {
             let old = decode_value(encoded)?;
             let new = changed(old.bytes, changes);
             // Redis moves a string that it changes in place into a buffer.
@@ -62,7 +62,7 @@ impl Pairs {
         *location = location_of(&encoded);
         self.sums
             .change(partition, before, check_of(&encoded), || {
-                self.put(database, key, &encoded)?;
+                self.put(table, key, &encoded)?;
                 Ok(true)
             })?;
         Ok(())

@@ -13,7 +13,7 @@ use pmemkv::{Pool, PoolHeader, engines};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-fn options(folder: &Path, engine: &str, pool_size_bytes: u64) -> Options {
+pub(super) fn options(folder: &Path, engine: &str, pool_size_bytes: u64) -> Options {
     Options {
         engine: engine.to_owned(),
         engine_config: None,
@@ -25,7 +25,7 @@ fn options(folder: &Path, engine: &str, pool_size_bytes: u64) -> Options {
     }
 }
 
-fn open_at(folder: &Path, engine: &str, pool_size_bytes: u64) -> Result<Pairs> {
+pub(super) fn open_at(folder: &Path, engine: &str, pool_size_bytes: u64) -> Result<Pairs> {
     let (engine, options) = options(folder, engine, pool_size_bytes).resolve()?;
     open_pairs(engine, &options)
 }
@@ -37,7 +37,7 @@ fn open_pairs(engine: Engine, options: &Options) -> Result<Pairs> {
     }
 }
 
-fn key_in(store: &Pairs, key: &'static [u8]) -> RecordKey<'static> {
+pub(super) fn key_in(store: &Pairs, key: &'static [u8]) -> RecordKey<'static> {
     RecordKey {
         partition: usize::from(key.last().copied().unwrap_or(0)) % store.partitions(),
         generation: 3,
@@ -45,7 +45,11 @@ fn key_in(store: &Pairs, key: &'static [u8]) -> RecordKey<'static> {
     }
 }
 
-fn put<'a>(record: RecordKey<'a>, previous: Option<Location>, value: &'a [u8]) -> Write<'a> {
+pub(super) fn put<'a>(
+    record: RecordKey<'a>,
+    previous: Option<Location>,
+    value: &'a [u8],
+) -> Write<'a> {
     Write::Put {
         record,
         previous,
@@ -55,7 +59,7 @@ fn put<'a>(record: RecordKey<'a>, previous: Option<Location>, value: &'a [u8]) -
     }
 }
 
-fn write(store: &Pairs, write: Write<'_>) -> Result<Location, StoreError> {
+pub(super) fn write(store: &Pairs, write: Write<'_>) -> Result<Location, StoreError> {
     let mut location = [Location::default()];
     store.write(&[write], &mut location)?;
     let [location] = location;
@@ -70,7 +74,7 @@ fn read(store: &Pairs, record: RecordKey<'_>) -> Result<Option<(Vec<u8>, Option<
     Ok(found)
 }
 
-fn visit_all(store: &Pairs) -> Result<Vec<Vec<u8>>> {
+pub(super) fn visit_all(store: &Pairs) -> Result<Vec<Vec<u8>>> {
     let mut met = Vec::new();
     for partition in 0..store.partitions() {
         store.visit(partition, &mut |record| met.push(record.key.to_vec()))?;
@@ -178,9 +182,9 @@ fn a_change_that_was_cut_short_is_undone_at_the_next_open() -> Result {
         // The process dies after the first of two puts.
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let put_journal =
-                |first: &Database, key: &[u8], value: &[u8]| store.put(first, key, value);
+                |first: &Table, key: &[u8], value: &[u8]| store.put(first, key, value);
             store.journal.guard(
-                &store.databases,
+                &store.tables,
                 &store.sums,
                 &before,
                 &put_journal,
@@ -215,7 +219,7 @@ fn a_journal_that_is_done_is_not_undone() -> Result {
     let store = open_at(folder.path(), "cmap", 64 << 20)?;
     assert_eq!(read(&store, a)?, Some((b"three".to_vec(), None)));
     assert_eq!(read(&store, b)?, Some((b"three".to_vec(), None)));
-    let undone = Journal::recover(&store.databases, &store.sums, &|_| {})?.1;
+    let undone = Journal::recover(&store.tables, &store.sums, &|_| {})?.1;
     assert_eq!(undone, 0);
     Ok(())
 }
@@ -230,7 +234,7 @@ fn a_journal_naming_a_missing_partition_is_damage() -> Result {
         value: None,
     };
     assert!(matches!(
-        before.restore(&store.databases, &store.sums),
+        before.restore(&store.tables, &store.sums),
         Err(StoreError::Damaged(_))
     ));
     Ok(())
@@ -464,9 +468,7 @@ fn a_pool_of_the_former_format_is_read_and_upgraded_value_by_value() -> Result {
     let fresh = crate::testing::folder()?;
     let store = open_at(fresh.path(), "cmap", 64 << 20)?;
     let value = record::encode_unchecked(Kind::String.into(), None, b"v");
-    store
-        .database(0)
-        .put(&record::encode_key(3, b"k"), &value)?;
+    store.table(0).put(&record::encode_key(3, b"k"), &value)?;
     assert!(store.visit(0, &mut |_| ()).is_err());
     Ok(())
 }
@@ -483,22 +485,22 @@ fn a_partition_that_has_lost_a_record_or_has_an_older_one_back_is_damaged() -> R
     write(&store, put(other, None, b"stays"))?;
     let location = write(&store, put(record, None, b"old"))?;
     let key = key_of(&record);
-    let database = store.database(record.partition);
-    let old = database.get(&key)?.ok_or("not there")?;
+    let table = store.table(record.partition);
+    let old = table.get(&key)?.ok_or("not there")?;
     write(&store, put(record, Some(location), b"new"))?;
-    let new = database.get(&key)?.ok_or("not there")?;
+    let new = table.get(&key)?.ok_or("not there")?;
     store.visit(record.partition, &mut |_| ())?;
     for damaged in [Some(old), None] {
         match damaged {
-            Some(old) => database.put(&key, &old)?,
-            None => drop(database.remove(&key)?),
+            Some(old) => table.put(&key, &old)?,
+            None => drop(table.remove(&key)?),
         }
         let visited = store.visit(record.partition, &mut |_| ());
         assert!(
             matches!(visited, Err(StoreError::Damaged(_))),
             "{visited:?}"
         );
-        database.put(&key, &new)?;
+        table.put(&key, &new)?;
         store.visit(record.partition, &mut |_| ())?;
     }
     Ok(())

@@ -23,7 +23,7 @@ impl Pairs {
         location: &mut Location,
     ) -> Result<(), StoreError> {
         let record = write.record();
-        let database = self.database(record.partition);
+        let table = self.table(record.partition);
         let key = key_of(&record);
         match *write {
             Write::Put {
@@ -42,8 +42,8 @@ impl Pairs {
                 let before = previous.map_or(0, check_in);
                 self.sums
                     .change(record.partition, before, check_of(&value), || {
-                        if !(in_place && database.write_range(&key, 0, &value)?) {
-                            self.put(database, &key, &value)?;
+                        if !(in_place && table.write_range(&key, 0, &value)?) {
+                            self.put(table, &key, &value)?;
                         }
                         Ok(true)
                     })?;
@@ -58,7 +58,7 @@ impl Pairs {
             } => {
                 self.sums
                     .change(record.partition, check_in(present), 0, || {
-                        Ok(database.remove(&key)?)
+                        Ok(table.remove(&key)?)
                     })?;
             }
             Write::SetExpiry {
@@ -81,8 +81,8 @@ impl Pairs {
         expires_at: Option<Millis>,
         location: &mut Location,
     ) -> Result<(), StoreError> {
-        let database = self.database(partition);
-        let found = database.get_with(key, |encoded| {
+        let table = self.table(partition);
+        let found = table.get_with(key, |encoded| {
             let header = Header::decode(encoded).map(|header| {
                 let changed = Header {
                     expires_at,
@@ -109,13 +109,13 @@ impl Pairs {
             Some(Changed::InPlace(header)) => {
                 *location = at(length_of(present), check_of(&header));
                 self.sums.change(partition, before, check_of(&header), || {
-                    Ok(database.write_range(key, DEADLINE_AT, &header[DEADLINE_AT..])?)
+                    Ok(table.write_range(key, DEADLINE_AT, &header[DEADLINE_AT..])?)
                 })?;
             }
             Some(Changed::Anew(value)) => {
                 *location = location_of(&value);
                 self.sums.change(partition, before, check_of(&value), || {
-                    self.put(database, key, &value)?;
+                    self.put(table, key, &value)?;
                     Ok(true)
                 })?;
             }
