@@ -12,7 +12,8 @@ const SPARE_MAX: usize = 4;
 /// The bytes.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
-    pieces: VecDeque<Vec<u8>>,
+    /// The last one may have room.
+    list: VecDeque<Vec<u8>>,
     /// How many bytes of the first piece are gone.
     gone: usize,
     len: usize,
@@ -29,17 +30,17 @@ impl Pieces {
         self.len += bytes.len();
         while !bytes.is_empty() {
             let room = self
-                .pieces
+                .list
                 .back()
                 .map_or(0, |piece| PIECE_BYTES - piece.len());
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            if let Some(piece) = self.pieces.back_mut() {
+            if let Some(piece) = self.list.back_mut() {
                 piece.extend_from_slice(now);
             }
             if !later.is_empty() {
                 let spare = self.spare.pop();
                 let piece = spare.unwrap_or_else(|| Vec::with_capacity(PIECE_BYTES));
-                self.pieces.push_back(piece);
+                self.list.push_back(piece);
             }
             bytes = later;
         }
@@ -50,11 +51,11 @@ impl Pieces {
         let count = count.min(self.len);
         self.len -= count;
         self.gone += count;
-        while let Some(piece) = self.pieces.front()
+        while let Some(piece) = self.list.front()
             && self.gone >= piece.len()
         {
             self.gone -= piece.len();
-            if let Some(mut piece) = self.pieces.pop_front()
+            if let Some(mut piece) = self.list.pop_front()
                 && self.spare.len() < SPARE_MAX
             {
                 piece.clear();
@@ -70,7 +71,7 @@ impl Pieces {
         while at < to {
             let (number, start) = (at / PIECE_BYTES, at % PIECE_BYTES);
             let end = PIECE_BYTES.min(start + (to - at));
-            into.extend_from_slice(&self.pieces[number][start..end]);
+            into.extend_from_slice(&self.list[number][start..end]);
             at += end - start;
         }
     }
@@ -78,7 +79,7 @@ impl Pieces {
     /// All bytes, one slice behind the other.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let gone = std::iter::once(self.gone).chain(std::iter::repeat(0));
-        (self.pieces.iter().zip(gone)).map(|(piece, gone)| &piece[gone..])
+        (self.list.iter().zip(gone)).map(|(piece, gone)| &piece[gone..])
     }
 }
 
@@ -125,7 +126,7 @@ mod tests {
                 assert!(pieces.slices().flatten().eq(&wanted));
             }
         }
-        let kept: usize = pieces.pieces.iter().map(Vec::capacity).sum();
+        let kept: usize = pieces.list.iter().map(Vec::capacity).sum();
         assert!(kept <= pieces.len() + 2 * PIECE_BYTES);
     }
 }

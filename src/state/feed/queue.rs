@@ -55,6 +55,7 @@ enum Early {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Independent things that the thread must know.
 struct Slots {
     /// The ticket behind all whose turn has come.
     next: u64,
