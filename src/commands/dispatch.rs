@@ -83,7 +83,19 @@ pub struct Surroundings<'a> {
     pub presence: Presence<'a>,
 }
 
+impl Drop for Surroundings<'_> {
+    fn drop(&mut self) {
+        self.server.feed.flush();
+    }
+}
+
 impl Surroundings<'_> {
+    /// Leaves the gate, with what the batch has left for replicas.
+    fn leave(&mut self) {
+        self.server.feed.flush();
+        self.presence.leave();
+    }
+
     /// What a client hears while a script runs for long.
     #[cold]
     fn busy(&self) -> CommandError {

@@ -1,11 +1,17 @@
 //! Keys of RDB files.
 
 use rdb::{Item, Key, Limits, Object, Reader};
+use smallvec::SmallVec;
 
 use super::files::Input;
 use super::{COMMIT_BYTES, Refusal, Work};
 use crate::commands::store_value;
-use crate::keyspace::{Access, KeyspaceError, Kind, NodeLimits, Presence, Use, now_ms};
+use crate::keyspace::{
+    Access, Ahead, KeyspaceError, Kind, NodeLimits, PREFETCHED, Presence, Use, now_ms,
+};
+
+/// Keys of so many bytes of the file at most are held before they are stored.
+const HELD_BYTES: u64 = 64 * 1024;
 
 impl Work<'_> {
     /// Stores the keys of an RDB file; returns the input behind it.
@@ -19,12 +25,14 @@ impl Work<'_> {
         let (version, of_valkey) = (reader.version(), reader.is_valkey());
         tracing::info!(version, of_valkey, "an RDB file");
         self.db = 0;
+        let mut held = Vec::with_capacity(PREFETCHED);
         loop {
             let committed = reader.offset();
             let is_over = {
                 let _inside = Presence::beside(self.keyspace.gate());
                 let now = now_ms();
-                loop {
+                let mut stored = committed;
+                let is_over = loop {
                     match reader.next()? {
                         Item::End => break true,
                         Item::Aux { .. } => {}
@@ -32,13 +40,23 @@ impl Work<'_> {
                             self.libraries.push(text);
                             self.summary.libraries += 1;
                         }
-                        Item::Database(number) => self.select(number, settings.databases)?,
-                        Item::Key(key) => self.key(&key, now, limits)?,
+                        Item::Database(number) => {
+                            self.store(&mut held, now, limits)?;
+                            self.select(number, settings.databases)?;
+                        }
+                        Item::Key(key) => held.push(key),
                     }
-                    if reader.offset() - committed >= COMMIT_BYTES {
+                    let offset = reader.offset();
+                    if offset - committed >= COMMIT_BYTES {
                         break false;
                     }
-                }
+                    if held.len() == PREFETCHED || offset - stored >= HELD_BYTES {
+                        stored = offset;
+                        self.store(&mut held, now, limits)?;
+                    }
+                };
+                self.store(&mut held, now, limits)?;
+                is_over
             };
             self.commit()?;
             if is_over {
@@ -66,6 +84,22 @@ impl Work<'_> {
             ))
         })?;
         Ok(())
+    }
+
+    /// Stores keys of one database. With many keys in the pool a look-up waits for memory, so all of them are fetched
+    /// together first.
+    fn store(&mut self, held: &mut Vec<Key>, now: i64, limits: NodeLimits) -> Result<(), Refusal> {
+        let ahead = |key| Ahead {
+            db: self.db,
+            key,
+            value: false,
+        };
+        let names = held.iter().map(|key| key.key.as_slice());
+        let ahead: SmallVec<[Ahead<'_>; PREFETCHED]> = names.map(ahead).collect();
+        self.keyspace.prefetch(&ahead);
+        drop(ahead);
+        held.drain(..)
+            .try_for_each(|key| self.key(&key, now, limits))
     }
 
     fn key(&mut self, key: &Key, now: i64, limits: NodeLimits) -> Result<(), Refusal> {

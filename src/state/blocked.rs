@@ -224,6 +224,8 @@ impl Blocked {
         if let Some(last) = self.feed.finish_call(keyspace, call, result.is_err()) {
             self.client.last_ticket.store(last, Ordering::Relaxed);
         }
+        // Nobody knows how long this thread's batch still takes.
+        self.feed.flush();
         result
     }
 }

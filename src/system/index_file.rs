@@ -15,17 +15,23 @@ const SHARED_MEMORY: &str = "/dev/shm";
 pub fn index_file(directive: &str, pool: &Path) -> Option<PathBuf> {
     match directive {
         "no" | "" => None,
-        "auto" => automatic(pool),
+        "auto" => beside(pool),
+        "shm" => beside(pool).or_else(|| in_shared_memory(pool)),
         path => Some(PathBuf::from(path)),
     }
 }
 
-fn automatic(pool: &Path) -> Option<PathBuf> {
-    if matches!(backing(pool), Backing::Tmpfs) {
-        let mut name = pool.file_name()?.to_owned();
-        name.push(".index");
-        return Some(pool.with_file_name(name));
+/// The file beside a pool that lies in memory.
+fn beside(pool: &Path) -> Option<PathBuf> {
+    if !matches!(backing(pool), Backing::Tmpfs) {
+        return None;
     }
+    let mut name = pool.file_name()?.to_owned();
+    name.push(".index");
+    Some(pool.with_file_name(name))
+}
+
+fn in_shared_memory(pool: &Path) -> Option<PathBuf> {
     let device = std::fs::metadata(pool).ok()?.dev();
     let place = std::fs::canonicalize(pool).ok()?;
     // Named by the pool's path, so that a pool that is made anew there takes over the file of the one before.

@@ -34,6 +34,8 @@ const CONNECTIONS: usize = 4;
 const ROUND_MS: std::ops::Range<u64> = 20..160;
 /// How long a start runs that is killed before the server serves, ms.
 const START_MS: std::ops::Range<u64> = 1..50;
+/// How many rounds may follow where none of those before has shown anything.
+const MORE_ROUNDS: usize = 10;
 
 #[test]
 fn crash_cmap() -> TestResult {

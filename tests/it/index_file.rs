@@ -81,6 +81,36 @@ fn a_start_takes_the_index_over() -> TestResult {
     server.terminate()
 }
 
+/// A start that reads everything meets removals of keys that are nowhere else.
+#[test]
+fn keys_come_back_to_shards_that_had_only_removals() -> TestResult {
+    let mut server = Server::start_with(Options::new("cmap"))?;
+    let mut client = server.raw()?;
+    for n in 0..300 {
+        client.call(&["SET", &format!("key:{n}"), "old"])?;
+        client.call(&["DEL", &format!("key:{n}")])?;
+    }
+    server.terminate()?;
+    server.set_options(options());
+    server.resume()?;
+    wait_for_a_point();
+    let mut client = server.raw()?;
+    for n in 0..20 {
+        client.call(&["SET", &format!("key:{n}"), "new"])?;
+    }
+    wait_for_a_point();
+    server.kill_9()?;
+    server.resume()?;
+    let mut client = server.raw()?;
+    for n in 0..20 {
+        let value = client.call(&["GET", &format!("key:{n}")])?;
+        assert_eq!(value, Value::Bulk(b"new".to_vec()), "{}", server.log());
+    }
+    assert_eq!(times_taken_over(&server), 1, "{}", server.log());
+    assert!(!server.log().contains("damaged"), "{}", server.log());
+    server.terminate()
+}
+
 #[test]
 fn a_crash_spoils_the_index() -> TestResult {
     let mut server = Server::start_with(options())?;
@@ -213,6 +243,59 @@ fn answers_are_right_before_elements_are_gathered() -> TestResult {
     // The elements that nobody names take no room.
     client.call(&["HSET", "hash", "field", &pad.repeat(20)])?;
     assert_eq!(client.call(&["HLEN", "hash"])?, Value::Integer(1));
+    server.terminate()
+}
+
+/// Clients that come at once, some for the same collections.
+#[test]
+fn many_clients_ask_first_before_elements_are_gathered() -> TestResult {
+    const CLIENTS: usize = 8;
+    const HASHES: usize = 300;
+    let mut server = Server::start_with(options().directive("worker-threads", "3"))?;
+    let mut client = server.raw()?;
+    let pad = "x".repeat(100);
+    for n in 0..HASHES {
+        let (key, more) = (format!("hash:{n}"), format!("{n}{pad}"));
+        client.call(&["HSET", &key, "a", &more, "b", &pad, "c", "short"])?;
+    }
+    wait_for_a_point();
+    for round in 0..6 {
+        server.kill_9()?;
+        server.resume()?;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| (number, server.raw()))
+            .map(|(number, client)| {
+                Ok(std::thread::spawn({
+                    let mut client = client?;
+                    move || -> std::io::Result<Vec<(usize, Value)>> {
+                        let mut wrong = Vec::new();
+                        for n in (0..HASHES).map(|n| (n * (1 + number / 2)) % HASHES) {
+                            let fields = client.call(&["HLEN", &format!("hash:{n}")])?;
+                            if fields != Value::Integer(3) {
+                                wrong.push((n, fields));
+                            }
+                        }
+                        // A key whose shard nobody may have asked for.
+                        let other = format!("other:{round}:{number}");
+                        client.call(&["HSET", &other, "a", &"y".repeat(200)])?;
+                        let fields = client.call(&["HLEN", &other])?;
+                        if fields != Value::Integer(1) {
+                            wrong.push((usize::MAX, fields));
+                        }
+                        Ok(wrong)
+                    }
+                }))
+            })
+            .collect::<TestResult<_>>()?;
+        for client in clients {
+            let wrong = client.join().map_err(|_| "a client panicked")??;
+            assert!(wrong.is_empty(), "{wrong:?}\n{}", server.log());
+        }
+        let keys = HASHES + CLIENTS * (round + 1);
+        let counted = server.raw()?.call(&["DBSIZE"])?;
+        assert_eq!(counted, Value::Integer(i64::try_from(keys)?));
+    }
+    assert_eq!(times_taken_over(&server), 6, "{}", server.log());
     server.terminate()
 }
 

@@ -224,3 +224,20 @@ fn the_file_follows() -> TestResult {
     assert!(is_closed("127.0.0.1", new));
     Ok(())
 }
+
+/// Two tests may choose the same free port at once. One server has it then, and answers in the place of the other one, which
+/// ends only once its pool is open.
+#[test]
+fn a_test_does_not_take_another_server_for_its_own() -> TestResult {
+    let other = Server::start_with(Options::new("vcmap"))?;
+    let mut server = Server::start_with(Options::new("cmap"))?;
+    server.raw()?.line("HSET hash field value")?;
+    server.kill_9()?;
+    if server.resume_on(other.port()).is_ok() {
+        let answer = server.raw()?.line("HLEN hash")?;
+        panic!("the server has no port, and HLEN answers {answer:?}");
+    }
+    server.resume()?;
+    assert_eq!(server.raw()?.line("HLEN hash")?, Value::Integer(1));
+    server.terminate()
+}

@@ -102,6 +102,12 @@ impl<'a> Presence<'a> {
         !matches!(self.inside, Inside::No)
     }
 
+    /// Whether the batch is inside beside others.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.inside, Inside::Shared(_))
+    }
+
     /// Whether the batch is alone inside.
     #[inline]
     pub fn is_alone(&self) -> bool {

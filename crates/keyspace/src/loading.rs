@@ -263,7 +263,11 @@ impl Loading<'_> {
         let mut keys = 0;
         for shard in &self.keyspace.shards {
             let mut shard = shard.write();
-            shard.tables.retain(|table| table.index.len() > 0);
+            // In an arena, an index that is given back is found once more at the next start.
+            let keeps_empty = self.keyspace.kept.is_some();
+            shard
+                .tables
+                .retain(|table| keeps_empty || table.index.len() > 0);
             keys += shard
                 .tables
                 .iter()

@@ -6,6 +6,7 @@ mod compact;
 mod eviction;
 mod faults;
 mod fields;
+mod gathering;
 mod images;
 mod replacement;
 mod streams;

@@ -54,7 +54,7 @@ impl Dispatcher {
         if !self.takes_slow {
             return false;
         }
-        around.presence.leave();
+        around.leave();
         if let Err(error) = keyspace.loading().gather_elements() {
             // The call itself will say so.
             tracing::info!(%error, "a call could not wait for elements");

@@ -26,7 +26,7 @@ impl Dispatcher {
     ) -> Option<Next> {
         let mark = self.run.mark();
         let keyspace = around.keyspace;
-        around.presence.leave();
+        around.leave();
         let alone = match keyspace.gate().enter_alone(self.takes_slow) {
             Ok(alone) => alone,
             Err(NotAlone::SlowInside) => {
@@ -67,7 +67,7 @@ impl Dispatcher {
         args: Args<'_>,
         out: &mut ReplyBuffer,
     ) -> Next {
-        around.presence.leave();
+        around.leave();
         let Ok(alone) = around.keyspace.gate().enter_alone(true) else {
             let refusal = (Some(command), around.busy());
             return self.refuse(around, session, refusal, args, out);

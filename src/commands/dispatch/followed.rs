@@ -20,7 +20,7 @@ impl Drop for Guard<'_> {
 }
 
 impl Dispatcher {
-    /// Runs a call and fills the tickets of what it changed.
+    /// Runs a call and fills the tickets of what it changed. The effects of a batch go to the feed together, when it leaves the gate.
     #[cold]
     pub(super) fn call_followed(
         &mut self,
@@ -45,6 +45,9 @@ impl Dispatcher {
         let failed = self.has_failed || next == Next::Elsewhere;
         if let Some(last) = feed.finish_call(around.keyspace, call, failed) {
             session.handle.last_ticket.store(last, Ordering::Relaxed);
+        }
+        if !around.presence.is_shared() {
+            feed.flush();
         }
         next
     }

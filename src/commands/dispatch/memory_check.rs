@@ -103,7 +103,7 @@ impl Dispatcher {
         bytes: u64,
         until: Instant,
     ) -> bool {
-        around.presence.leave();
+        around.leave();
         let made = around
             .keyspace
             .memory_check()

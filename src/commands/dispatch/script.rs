@@ -94,6 +94,7 @@ impl Dispatcher {
         let went = if session.in_exec {
             self.script_alone(around, session, command, (args, memory), out)
         } else {
+            around.server.feed.flush();
             match around.presence.be_alone(self.takes_slow) {
                 Ok(()) => self.script_step(around, session, command, (args, memory), out),
                 Err(not) => {

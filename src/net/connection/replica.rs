@@ -344,13 +344,15 @@ impl Link {
         let feed = &self.server.feed;
         let mut growth = feed.growth();
         let mut looks = LAST_LOOKS;
+        let mut bytes = Vec::new();
         loop {
             growth.borrow_and_update();
-            let Some(bytes) = feed.take(&self.replica, WRITE_BYTES) else {
+            bytes.clear();
+            let Some(sent) = feed.take(&self.replica, WRITE_BYTES, &mut bytes) else {
                 // The feed has counted it, and said why.
                 return Ok(End::Killed);
             };
-            if !bytes.is_empty() {
+            if sent > 0 {
                 self.send(writer, &bytes).await?;
                 continue;
             }

@@ -113,7 +113,7 @@ pub fn make(
                     keyspace.events().follow(true);
                     server.feed.mark(Marker {
                         replica: Arc::clone(replica),
-                        reply: moment.take().ok_or(CopyError::Gone)?,
+                        reply: Some(moment.take().ok_or(CopyError::Gone)?),
                     });
                     break (image, None);
                 }

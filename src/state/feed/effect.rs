@@ -35,9 +35,7 @@ pub fn encode<'w>(words: impl ExactSizeIterator<Item = &'w [u8]> + Clone) -> Byt
 
 /// The same of an iterator that does not know that it has `count` words.
 pub fn encode_words<'w>(count: usize, words: impl Iterator<Item = &'w [u8]> + Clone) -> Bytes {
-    // Twenty digits, and five bytes around them.
-    let text: usize = words.clone().map(|word| word.len() + 25).sum();
-    let bytes_max = text + 25;
+    let bytes_max = bytes_max(words.clone());
     if bytes_max > SHARING_BYTES_MAX {
         let mut bytes = BytesMut::with_capacity(bytes_max);
         put(&mut bytes, count, words);
@@ -52,7 +50,19 @@ pub fn encode_words<'w>(count: usize, words: impl Iterator<Item = &'w [u8]> + Cl
     })
 }
 
-fn put<'w>(bytes: &mut BytesMut, count: usize, words: impl Iterator<Item = &'w [u8]>) {
+/// How many bytes a command may take.
+pub(super) fn bytes_max<'w>(words: impl Iterator<Item = &'w [u8]>) -> usize {
+    // Twenty digits, and five bytes around them.
+    let text: usize = words.map(|word| word.len() + 25).sum();
+    text + 25
+}
+
+/// Adds a command of `count` words.
+pub(super) fn put<'w>(
+    bytes: &mut impl BufMut,
+    count: usize,
+    words: impl Iterator<Item = &'w [u8]>,
+) {
     let mut digits = itoa::Buffer::new();
     bytes.put_u8(b'*');
     bytes.put_slice(digits.format(count).as_bytes());

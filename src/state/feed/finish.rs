@@ -2,6 +2,7 @@
 
 use smallvec::smallvec;
 
+use super::batch::Batch;
 use super::effect::encode_words;
 use super::recording::{self, Change, Effects, Recorded, Told};
 use super::{Feed, Filled, Part, Parts};
@@ -26,17 +27,21 @@ pub struct Call<'c> {
 impl Feed {
     /// The call on this thread has ended. Returns its last ticket, if it changed anything.
     ///
-    /// A call that `failed` after it had changed something is no guide to what it changed. Then each of its keys is told
+    /// Its effects go to the queue with the thread's [batch](Self::flush). A call that `failed` after it had changed something is no guide to what it changed. Then each of its keys is told
     /// as a whole.
     pub fn finish_call(&self, keyspace: &Keyspace, call: Call<'_>, failed: bool) -> Option<u64> {
-        let recorded = recording::end_call();
-        let Some(told) = recorded.told.last() else {
-            if !recording::in_step() {
-                self.end_intents(0);
-            }
+        if recording::end_idle_call() {
             return None;
-        };
-        let mut last = told.ticket;
+        }
+        if !failed
+            && let Some(ticket) =
+                recording::end_plain_call(|batch, ticket| call.add_to(batch, ticket))
+        {
+            self.flush_long();
+            return Some(ticket);
+        }
+        let recorded = recording::end_call();
+        let mut last = recorded.told.last()?.ticket;
         let by_call = |told: &Told| !told.is_by_itself();
         let is_removal = matches!(recorded.effects, Effects::Removals);
         let mut filled = Filled::new();
@@ -64,10 +69,8 @@ impl Feed {
         } else {
             filled = Self::filled(call, recorded);
         }
-        if let Some(filled) = recording::keep(filled) {
-            self.fill(filled);
-            self.end_intents(last);
-        }
+        recording::add_filled(filled);
+        self.flush_long();
         Some(last)
     }
 
@@ -147,8 +150,8 @@ impl Feed {
     pub fn finish_step(&self) -> Option<u64> {
         let filled = recording::end_step();
         let last = filled.last().map(|(ticket, _)| *ticket);
-        self.fill(filled);
-        self.end_intents(last.unwrap_or(0));
+        recording::add_filled(filled);
+        self.flush();
         last
     }
 }
@@ -156,10 +159,19 @@ impl Feed {
 impl Call<'_> {
     /// The call itself, by the name that every server knows.
     fn encode(self) -> bytes::Bytes {
-        let container = self.name.split_once('|').map(|(container, _)| container);
-        let name = container.unwrap_or(self.name);
-        let words = std::iter::once(name.as_bytes()).chain(self.args.from(1));
-        encode_words(self.args.len(), words)
+        encode_words(self.args.len(), self.words())
+    }
+
+    /// Adds the call as the effect of this ticket.
+    fn add_to(self, batch: &mut Batch, ticket: u64) {
+        batch.add_command(ticket, self.db, self.args.len(), self.words());
+    }
+
+    fn words(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let name = self.name.as_bytes();
+        let end = name.iter().position(|byte| *byte == b'|');
+        let name = &name[..end.unwrap_or(name.len())];
+        std::iter::once(name).chain(self.args.from(1))
     }
 }
 

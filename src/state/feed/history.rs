@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
-use super::kept::{Found, Kept, Subject, owner_of};
+use super::kept::{Found, Intent, Kept, Subject, owner_of};
 use super::{Feed, Stream, recording};
 use crate::config::Settings;
 use crate::keyspace::{Keyspace, KeyspaceError};
@@ -76,7 +76,7 @@ impl Stream {
     fn restore(&mut self, found: Found) {
         self.forget(true);
         (self.id, self.former, self.end) = (found.id, found.former, found.end);
-        self.bytes.extend(found.bytes);
+        self.bytes.extend(&found.bytes);
         self.ends.clear();
         self.await_replicas();
     }
@@ -108,7 +108,7 @@ impl Feed {
     /// Whether changes are named before they happen.
     #[inline]
     pub fn is_kept(&self) -> bool {
-        self.names_changes.load(Ordering::Relaxed)
+        self.named_in.load(Ordering::Relaxed) != 0
     }
 
     /// Makes the file for [`keep_in`](Self::keep_in), which takes some milliseconds. `None` where there is one, or none is to be.
@@ -163,8 +163,9 @@ impl Feed {
         }
         stream.kept = Some(Arc::clone(&kept));
         drop(stream);
+        let number = kept.number;
         *self.kept.write() = Some(kept);
-        self.names_changes.store(true, Ordering::Relaxed);
+        self.named_in.store(number, Ordering::Release);
     }
 
     /// Gives the pool another secret, durably.
@@ -185,7 +186,7 @@ impl Feed {
 
     /// Does not keep the history any more. The caller is alone in the gate, and replaces or removes the record in the pool.
     pub fn drop_file(&self) {
-        self.names_changes.store(false, Ordering::Relaxed);
+        self.named_in.store(0, Ordering::Relaxed);
         self.stream.lock().kept = None;
         if let Some(kept) = self.kept.write().take() {
             kept.discard();
@@ -254,7 +255,8 @@ impl Feed {
                 .iter()
                 .map(|(ticket, _)| *ticket)
                 .fold(last, u64::max);
-            self.fill(filled);
+            recording::add_filled(filled);
+            self.flush();
         }
         if !self.settle_to(keyspace, last, settings) {
             tracing::warn!("what had changed last could not be told in time");
@@ -262,7 +264,7 @@ impl Feed {
             return Ok(false);
         }
         if let Some(kept) = &*self.kept.read() {
-            kept.end(&[named], 0);
+            kept.end(named, 0);
         }
         *self.alone_since.lock() = Some(Instant::now());
         tracing::info!(
@@ -276,24 +278,19 @@ impl Feed {
     /// A call is about to change this, and holds what orders such changes.
     #[inline]
     pub fn intend(&self, subject: Subject<'_>) {
-        if self.is_kept()
-            && let Some(kept) = &*self.kept.read()
-        {
-            recording::note_intent(kept.intend(subject));
-        }
-    }
-
-    /// What this thread was about to change has changed or not: the effects have no ticket above this one.
-    pub(super) fn end_intents(&self, ticket: u64) {
-        if !self.is_kept() {
+        let file = self.named_in.load(Ordering::Acquire);
+        if file == 0 {
             return;
         }
-        let numbers = recording::take_intents();
-        if !numbers.is_empty()
-            && let Some(kept) = &*self.kept.read()
-        {
-            kept.end(&numbers, ticket);
-        }
+        recording::with_intent(|intent| {
+            if !intent
+                .as_ref()
+                .is_some_and(|intent| intent.add(file, subject))
+            {
+                let kept = self.kept.read().clone();
+                *intent = kept.map(|kept| Intent::begin(kept, subject));
+            }
+        });
     }
 
     /// All keys whose deadlines are not after `time` were removed, and told to be gone.

@@ -11,7 +11,8 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, io};
 
 use parking_lot::Mutex;
@@ -90,13 +91,43 @@ pub struct Found {
     pub keys: Vec<(usize, Vec<u8>)>,
 }
 
-/// A change that has begun.
+/// A batch of changes that has begun.
 #[derive(Debug)]
 struct Begun {
-    /// Where its entry ends in the log.
-    end: u64,
-    /// The ticket behind which its effect is in the stream; `None` while it runs.
+    /// Where its first entry begins in the log.
+    start: u64,
+    /// The ticket behind which its effects are in the stream; `None` while it runs.
     ticket: Option<u64>,
+}
+
+/// What a thread is about to change: all that it names, until its batch has come to an end.
+#[derive(Debug)]
+pub struct Intent {
+    kept: Arc<Kept>,
+    /// The batch.
+    number: u64,
+}
+
+impl Intent {
+    /// A batch whose first change is about to be made to `subject`.
+    pub fn begin(kept: Arc<Kept>, subject: Subject<'_>) -> Self {
+        let number = kept.begin_intent(subject);
+        Self { kept, number }
+    }
+
+    /// Names something else. Returns whether it could: it belongs to the file of this number.
+    pub fn add(&self, file: u64, subject: Subject<'_>) -> bool {
+        let fits = self.kept.number == file;
+        if fits {
+            self.kept.name(&mut self.kept.log.lock(), subject);
+        }
+        fits
+    }
+
+    /// The changes have come to an end: their effects have no ticket above this one.
+    pub fn end(self, ticket: u64) {
+        self.kept.end(self.number, ticket);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -118,9 +149,13 @@ pub struct Kept {
     path: PathBuf,
     backlog_at: usize,
     backlog_bytes: u64,
-    log_words: u64,
+    /// No other file of this process has the same. Not 0.
+    pub(super) number: u64,
     log: Mutex<Log>,
 }
+
+/// The number of the next file.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Kept {
     /// Makes a file that says nothing yet.
@@ -135,17 +170,16 @@ impl Kept {
         set(BACKLOG_BYTES, bytes);
         set(LOG_WORDS, LOG_WORDS_MAX as u64);
         set(FORM, VERSION);
-        Ok(Self::of(file, path, bytes, LOG_WORDS_MAX as u64))
+        Ok(Self::of(file, path, bytes))
     }
 
-    fn of(file: SharedFile, path: &Path, backlog_bytes: u64, log_words: u64) -> Self {
-        let log = usize::try_from(log_words).unwrap_or(0);
+    fn of(file: SharedFile, path: &Path, backlog_bytes: u64) -> Self {
         Self {
             file,
             path: path.to_owned(),
-            backlog_at: 8 * (HEADER_WORDS + log),
+            backlog_at: 8 * (HEADER_WORDS + LOG_WORDS_MAX),
             backlog_bytes,
-            log_words,
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             log: Mutex::default(),
         }
     }
@@ -176,7 +210,7 @@ impl Kept {
         if word(HAS_HOLE) != 0 {
             return Err(refused("more had changed at once than it could name"));
         }
-        let kept = Self::of(file, path, bytes, log_words);
+        let kept = Self::of(file, path, bytes);
         let found = kept.found().map_err(refused)?;
         // Bytes that were being written may have taken the room of others that a shorter end would bring back.
         kept.set(BASE, found.end - found.bytes.len() as u64);
@@ -242,7 +276,10 @@ impl Kept {
     fn logged_keys(&self) -> Result<Vec<(usize, Vec<u8>)>, &'static str> {
         const DAMAGED: &str = "its log is damaged";
         let (mut at, head) = (self.word(LOG_TAIL), self.word(LOG_HEAD));
-        if head.checked_sub(at).is_none_or(|len| len > self.log_words) {
+        if head
+            .checked_sub(at)
+            .is_none_or(|len| len > LOG_WORDS_MAX as u64)
+        {
             return Err(DAMAGED);
         }
         let mut keys = Vec::new();
@@ -272,12 +309,8 @@ impl Kept {
         Ok(keys)
     }
 
-    fn log_at(&self, position: u64) -> usize {
-        HEADER_WORDS + usize::try_from(position % self.log_words).unwrap_or(0)
-    }
-
     fn log_word(&self, position: u64) -> u64 {
-        self.word(self.log_at(position))
+        self.word(log_at(position))
     }
 
     /// The pool is about to get this secret.
@@ -301,12 +334,14 @@ impl Kept {
         };
         self.file.write(8 * FORMER_ID, former.as_bytes());
         self.set(FORMER_END, end);
-        let (first, second) = stream.bytes.as_slices();
         let start = stream.end - stream.bytes.len() as u64;
         self.set(BASE, start);
         self.set(WRITING, stream.end);
-        self.put(start, first);
-        self.put(start + first.len() as u64, second);
+        let mut at = start;
+        for bytes in stream.bytes.slices() {
+            self.put(at, bytes);
+            at += bytes.len() as u64;
+        }
         self.set(END, stream.end);
         self.set(VALID, 1);
     }
@@ -334,63 +369,74 @@ impl Kept {
         }
     }
 
-    /// Names what is about to change. Returns the entry's number, for [`end`](Self::end).
-    pub fn intend(&self, subject: Subject<'_>) -> u64 {
+    /// Names what is about to change. Returns the number of the batch that this begins, for [`end`](Self::end).
+    pub fn begin_intent(&self, subject: Subject<'_>) -> u64 {
+        let mut log = self.log.lock();
+        let begun = Begun {
+            start: log.head,
+            ticket: None,
+        };
+        log.entries.push_back(begun);
+        self.name(&mut log, subject);
+        log.first + log.entries.len() as u64 - 1
+    }
+
+    fn name(&self, log: &mut Log, subject: Subject<'_>) {
         let (entry, key) = match subject {
             Subject::Key(db, key) if key.len() <= KEY_BYTES_MAX => {
                 ((key.len() as u64) << 8 | (db as u64 & 0xff), key)
             }
             Subject::Key(..) | Subject::All => (ALL, &b""[..]),
         };
-        let mut log = self.log.lock();
         let words = 1 + key.len().div_ceil(8) as u64;
-        if log.head + words - log.tail > self.log_words {
+        if log.head + words - log.tail > LOG_WORDS_MAX as u64 {
             log.has_hole = true;
             self.set(HAS_HOLE, 1);
         }
-        if !log.has_hole {
-            self.set(self.log_at(log.head), entry);
-            for (n, piece) in (1..).zip(key.chunks(8)) {
-                let mut word = [0; 8];
-                word[..piece.len()].copy_from_slice(piece);
-                self.set(self.log_at(log.head + n), u64::from_le_bytes(word));
-            }
-            log.head += words;
-            self.set(LOG_HEAD, log.head);
+        if log.has_hole {
+            return;
         }
-        let begun = Begun {
-            end: log.head,
-            ticket: None,
+        let mut at = log.head;
+        let mut put = |word: u64| {
+            self.file.words()[log_at(at)].store(word, Ordering::Relaxed);
+            at += 1;
         };
-        log.entries.push_back(begun);
-        log.first + log.entries.len() as u64 - 1
+        put(entry);
+        let (whole, rest) = key.as_chunks::<8>();
+        for word in whole {
+            put(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            put(u64::from_le_bytes(word));
+        }
+        log.head = at;
+        self.set(LOG_HEAD, at);
     }
 
-    /// Changes have come to an end: their effects have no ticket above this one.
-    pub fn end(&self, numbers: &[u64], ticket: u64) {
+    /// A batch of changes has come to an end: its effects have no ticket above this one.
+    pub fn end(&self, number: u64, ticket: u64) {
         let mut log = self.log.lock();
-        let first = log.first;
-        for number in numbers {
-            let at = number.checked_sub(first).map(usize::try_from);
-            if let Some(Ok(at)) = at
-                && let Some(begun) = log.entries.get_mut(at)
-            {
-                begun.ticket = Some(ticket);
-            }
+        let at = number.checked_sub(log.first).map(usize::try_from);
+        if let Some(Ok(at)) = at
+            && let Some(begun) = log.entries.get_mut(at)
+        {
+            begun.ticket = Some(ticket);
         }
     }
 
     /// All effects with tickets below this one are sealed: what they have changed need not be named any more.
     pub fn release(&self, next_ticket: u64) {
         let mut log = self.log.lock();
-        let mut tail = log.tail;
         while let Some(begun) = log.entries.front()
             && begun.ticket.is_some_and(|ticket| ticket < next_ticket)
         {
-            tail = begun.end;
             log.entries.pop_front();
             log.first += 1;
         }
+        // A batch names more for as long as it runs, among what others name.
+        let tail = log.entries.front().map_or(log.head, |begun| begun.start);
         if log.has_hole && log.entries.is_empty() {
             // Nothing is under way that is not named.
             log.has_hole = false;
@@ -426,7 +472,7 @@ impl Kept {
         let mut log = self.log.lock();
         (log.tail, log.head) = (self.word(LOG_TAIL), self.word(LOG_HEAD));
         let begun = Begun {
-            end: log.head,
+            start: log.tail,
             ticket: None,
         };
         log.entries.push_back(begun);
@@ -439,6 +485,11 @@ impl Kept {
         // Somebody may have removed it.
         let _ = self.file.unlink(&self.path);
     }
+}
+
+/// The word of the file that has this word of the log.
+fn log_at(position: u64) -> usize {
+    HEADER_WORDS + usize::try_from(position % LOG_WORDS_MAX as u64).unwrap_or(0)
 }
 
 /// A number for this boot and for the pool at `path`; `None` where the system does not tell.

@@ -4,9 +4,9 @@
 //!
 //! 1. The keyspace tells of a change under the key's lock. There the change takes a [ticket](Feed::told), so that tickets
 //!    rise in the order in which each key changes, whatever thread changes it.
-//! 2. After the call the dispatcher [fills](Feed::fill) the tickets with effects: often the call itself, sometimes another
+//! 2. After the call the dispatcher [fills](Feed::finish_call) the tickets with effects: often the call itself, sometimes another
 //!    one. The effects of a transaction or a script wait for its end and fill its last ticket, since nothing else runs
-//!    meanwhile.
+//!    meanwhile. A thread gives away the effects of a [batch](Feed::flush) of calls at once.
 //! 3. The thread ([`FeedThread`]) takes effects in the order of the tickets, up to the first one that is not filled. It commits, so
 //!    that no replica has what a crash could take back here, and appends them to the [stream](Stream).
 //! 4. Each replica's connection sends the stream from its place on.
@@ -14,6 +14,7 @@
 //! While no replica was there lately, calls read one flag and do nothing else. A server that follows a master itself passes
 //! that one's stream on instead.
 
+mod batch;
 mod copy;
 mod effect;
 mod finish;
@@ -21,6 +22,7 @@ mod history;
 mod kept;
 mod left;
 mod passing;
+mod pieces;
 mod queue;
 pub mod recording;
 mod replica;
@@ -43,8 +45,8 @@ pub use self::history::{Secret, leaves_history};
 use self::kept::Kept;
 pub use self::kept::Subject;
 pub use self::left::Left;
+pub use self::queue::Marker;
 use self::queue::Queue;
-pub use self::queue::{Marker, Slot};
 use self::recording::Told;
 pub use self::replica::{Announced, Phase, Replica};
 pub use self::stream::{Stream, StreamState, new_id};
@@ -72,8 +74,8 @@ pub struct Feed {
     alone_since: Mutex<Option<Instant>>,
     /// The file that has the history for the next process.
     kept: RwLock<Option<Arc<Kept>>>,
-    /// Whether there is one, so that changes are named in it.
-    names_changes: AtomicBool,
+    /// Its number, if changes are named in it; otherwise 0.
+    named_in: AtomicU64,
     /// Whether there is one, or one is being made.
     has_file: AtomicBool,
     /// The pool that the file lies beside; `None` where a history cannot be kept.
@@ -129,7 +131,7 @@ impl Feed {
             refuses_writes: AtomicBool::new(false),
             alone_since: Mutex::default(),
             kept: RwLock::default(),
-            names_changes: AtomicBool::new(false),
+            named_in: AtomicU64::new(0),
             has_file: AtomicBool::new(false),
             pool: OnceLock::new(),
             figures: Figures::default(),
@@ -153,8 +155,8 @@ impl Feed {
         let of_step = recording::end_step().into_iter();
         filled.extend(of_step.map(|(ticket, _)| (ticket, Parts::new())));
         self.queue.lose();
-        self.fill(filled);
-        self.end_intents(self.next_ticket());
+        recording::add_filled(filled);
+        self.flush();
     }
 
     /// Takes a ticket for a change that the keyspace tells of.
@@ -168,15 +170,28 @@ impl Feed {
         if !told.is_by_itself() {
             self.queue.lose();
         }
-        let ticket = told.ticket;
-        self.fill(smallvec![told.into_removal()]);
-        self.end_intents(ticket);
+        recording::add_filled(smallvec![told.into_removal()]);
+        self.flush();
     }
 
-    /// Says what replicas must do for each ticket of a call.
-    pub fn fill(&self, filled: Filled) {
-        if !filled.is_empty() {
-            self.queue.fill(filled);
+    /// Gives what this thread's calls have left for replicas to the queue. A batch of calls does so before it leaves the gate:
+    /// a thread that is alone in there finds all effects of before in the queue.
+    pub fn flush(&self) {
+        recording::give(|batch, intent| {
+            let last = batch.last();
+            if !batch.is_empty() {
+                self.queue.fill(batch);
+            }
+            if let Some(intent) = intent {
+                intent.end(last);
+            }
+        });
+    }
+
+    /// The same if it is much.
+    fn flush_long(&self) {
+        if recording::has_long_batch() {
+            self.flush();
         }
     }
 
@@ -195,16 +210,17 @@ impl Feed {
         self.grown.subscribe()
     }
 
-    /// The next bytes for a replica, and moves its place behind them. `None` if the stream does not have them any more.
-    pub fn take(&self, replica: &Replica, bytes_max: usize) -> Option<Vec<u8>> {
+    /// Copies the next bytes for a replica, and moves its place behind them. Returns how many they are; `None` if the stream does
+    /// not have them any more.
+    pub fn take(&self, replica: &Replica, bytes_max: usize, into: &mut Vec<u8>) -> Option<usize> {
         let stream = self.stream.lock();
         let place = replica.place()?;
-        let bytes = stream.read(place, bytes_max)?;
-        replica.set_place(Some(place + bytes.len() as u64));
+        let sent = stream.read(place, bytes_max, into)?;
+        replica.set_place(Some(place + sent as u64));
         drop(stream);
-        let sent = bytes.len() as u64;
-        self.figures.output_bytes.fetch_add(sent, Ordering::Relaxed);
-        Some(bytes)
+        let output_bytes = &self.figures.output_bytes;
+        output_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+        Some(sent)
     }
 
     /// Adds a replica that wants to go on from `offset` of a history, if the stream has all that follows. Returns the
@@ -264,6 +280,8 @@ impl Feed {
 
     /// Tries a client that waits for replicas whenever one of them tells where it is.
     pub fn enter_waiting(&self, blocked: Arc<Blocked>, keyspace: &Keyspace) {
+        // Replicas are asked behind what the client has written.
+        self.flush();
         self.waiting.lock().push(blocked);
         self.ask_replicas();
         self.serve_waiting(keyspace);

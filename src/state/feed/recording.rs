@@ -8,6 +8,8 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
+use super::batch::Batch;
+use super::kept::Intent;
 use super::{Filled, Part, Parts, encode};
 use crate::keyspace::Followed;
 
@@ -95,9 +97,6 @@ pub struct Recorded {
     pub effects: Effects,
 }
 
-/// Numbers of entries in the log of keys.
-pub(super) type Intents = SmallVec<[u64; 2]>;
-
 #[derive(Debug, Default)]
 struct Recording {
     in_call: bool,
@@ -106,8 +105,10 @@ struct Recording {
     /// The effects of the calls of a step, and their tickets.
     parts: Vec<Part>,
     tickets: Vec<u64>,
-    /// The numbers of what this thread has said that it is about to change.
-    intents: Intents,
+    /// The effects of calls that have ended.
+    batch: Batch,
+    /// What this thread has said that it is about to change, since it gave away the last batch.
+    intent: Option<Intent>,
 }
 
 thread_local! {
@@ -132,6 +133,18 @@ pub(super) fn note(told: Told) -> Option<Told> {
 /// A call begins.
 pub fn begin_call() {
     with(|recording| recording.in_call = true);
+}
+
+/// The call on this thread ends if it has changed nothing.
+pub(super) fn end_idle_call() -> bool {
+    with(|recording| {
+        let is_idle = recording.call.told.is_empty();
+        if is_idle {
+            recording.in_call = false;
+            recording.call.effects = Effects::Call;
+        }
+        is_idle
+    })
 }
 
 /// The call on this thread ends. Returns what it has changed.
@@ -181,19 +194,57 @@ pub fn note_other(ticket: u64) {
     });
 }
 
-/// Whether a transaction or a script runs.
-pub(super) fn in_step() -> bool {
-    with(|recording| recording.in_step)
+/// Changes what the thread has said that it is about to change.
+pub(super) fn with_intent(f: impl FnOnce(&mut Option<Intent>)) {
+    with(|recording| f(&mut recording.intent));
 }
 
-/// Notes that the thread is about to change something.
-pub(super) fn note_intent(number: u64) {
-    with(|recording| recording.intents.push(number));
+/// The call on this thread ends. If it is its own effect, it did what it says, and it has changed one key, then `encode` adds it
+/// to the batch; returns its ticket. Otherwise the call has not ended.
+pub(super) fn end_plain_call(encode: impl FnOnce(&mut Batch, u64)) -> Option<u64> {
+    with(|recording| {
+        let Recorded { told, effects } = &mut recording.call;
+        let [Told { ticket, change }] = &told[..] else {
+            return None;
+        };
+        let is_plain = matches!((change, &effects), (Change::Key(..), Effects::Call));
+        if !is_plain || recording.in_step {
+            return None;
+        }
+        let ticket = *ticket;
+        recording.in_call = false;
+        told.clear();
+        encode(&mut recording.batch, ticket);
+        Some(ticket)
+    })
 }
 
-/// What the thread was about to change.
-pub(super) fn take_intents() -> Intents {
-    with(|recording| std::mem::take(&mut recording.intents))
+/// Adds the filled tickets of a call to the batch; or keeps them for the end of the step.
+pub(super) fn add_filled(filled: Filled) {
+    if let Some(filled) = keep(filled) {
+        with(|recording| recording.batch.add_all(filled));
+    }
+}
+
+/// Whether this thread's batch is long enough to go.
+pub(super) fn has_long_batch() -> bool {
+    with(|recording| recording.batch.is_long())
+}
+
+/// Gives away this thread's batch, and what it has said that it is about to change; but that stays until the running call or step
+/// has come to its end.
+pub(super) fn give(take: impl FnOnce(&mut Batch, Option<Intent>)) {
+    with(|recording| {
+        let intent = if recording.in_call || recording.in_step {
+            None
+        } else {
+            recording.intent.take()
+        };
+        if !recording.batch.is_empty() || intent.is_some() {
+            take(&mut recording.batch, intent);
+            recording.batch.clear();
+        }
+    });
 }
 
 /// A transaction or a script begins.

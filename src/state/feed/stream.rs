@@ -5,11 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::batch::{Dbs, select};
 use super::kept::Kept;
-use super::{Left, Part, encode};
-
-/// A buffer that takes more than this, and four times what it holds, gives memory back.
-const KEPT_BYTES: usize = 4 << 20;
+use super::pieces::Pieces;
+use super::{Left, encode};
 
 /// Replicas of the last process come back within this time, however much clients write meanwhile. Until then the stream keeps
 /// what they may lack, up to so many bytes.
@@ -30,7 +29,7 @@ pub struct Stream {
     pub(super) former: Option<(String, u64)>,
     /// How many bytes the history has.
     pub(super) end: u64,
-    pub(super) bytes: VecDeque<u8>,
+    pub(super) bytes: Pieces,
     /// Whether bytes are kept for replicas that were away.
     pub(super) keeps: bool,
     /// From where on, and until when, bytes are kept for replicas of the last process.
@@ -74,7 +73,7 @@ impl Stream {
             id: new_id(),
             former: None,
             end: 0,
-            bytes: VecDeque::new(),
+            bytes: Pieces::default(),
             keeps: false,
             awaited: None,
             passes: false,
@@ -149,23 +148,16 @@ impl Stream {
         (is_known && has).then_some(offset)
     }
 
-    /// Up to `bytes_max` bytes from `place` on. `None` if they are not kept any more.
-    pub(super) fn read(&self, place: u64, bytes_max: usize) -> Option<Vec<u8>> {
+    /// Copies up to `bytes_max` bytes from `place` on. Returns how many they are; `None` if they are not kept any more.
+    pub(super) fn read(&self, place: u64, bytes_max: usize, into: &mut Vec<u8>) -> Option<usize> {
         let from = place.checked_sub(self.start())?;
         let from = usize::try_from(from).ok()?;
         let to = from.saturating_add(bytes_max).min(self.bytes.len());
         if from > to {
             return None;
         }
-        let (first, second) = self.bytes.as_slices();
-        let cut = |slice: &[u8], skipped: usize| {
-            let start = from.saturating_sub(skipped).min(slice.len());
-            let end = to.saturating_sub(skipped).min(slice.len());
-            slice[start..end].to_vec()
-        };
-        let mut read = cut(first, 0);
-        read.extend(cut(second, first.len()));
-        Some(read)
+        self.bytes.copy(from, to, into);
+        Some(to - from)
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -176,26 +168,16 @@ impl Stream {
         self.bytes.extend(bytes);
     }
 
-    /// Appends commands that replicas run as one step, if there are several.
-    pub(super) fn append_effect(&mut self, parts: &[Part]) {
+    /// Appends commands.
+    pub(super) fn append_effects(&mut self, dbs: Dbs, bytes: &[u8]) {
         if self.passes {
             return;
         }
-        let is_step = parts.len() > 1;
-        for (n, part) in parts.iter().enumerate() {
-            if self.db != Some(part.db) {
-                self.db = Some(part.db);
-                let number = itoa::Buffer::new().format(part.db).as_bytes().to_vec();
-                self.append(&encode([&b"SELECT"[..], &number].into_iter()));
-            }
-            if is_step && n == 0 {
-                self.append(&encode([&b"MULTI"[..]].into_iter()));
-            }
-            self.append(&part.bytes);
+        if self.db != Some(dbs.first) {
+            self.append(&select(dbs.first));
         }
-        if is_step {
-            self.append(&encode([&b"EXEC"[..]].into_iter()));
-        }
+        self.db = Some(dbs.last);
+        self.append(bytes);
     }
 
     /// Appends a command that is for the replicas themselves.
@@ -222,10 +204,7 @@ impl Stream {
             .fold(backlog, u64::min);
         let dropped = keep_from.saturating_sub(self.start());
         let dropped = usize::try_from(dropped).unwrap_or(usize::MAX);
-        self.bytes.drain(..dropped.min(self.bytes.len()));
-        if self.bytes.capacity() > KEPT_BYTES.max(4 * self.bytes.len()) {
-            self.bytes.shrink_to(2 * self.bytes.len());
-        }
+        self.bytes.drop_first(dropped);
     }
 
     /// Whether the effects of all tickets before this one are in the stream.
@@ -236,7 +215,8 @@ impl Stream {
     /// The history with its last bytes, if there are replicas that may know it.
     pub(super) fn leave(&self, tail_bytes_max: usize) -> Option<Left> {
         let tail_bytes = self.bytes.len().min(tail_bytes_max);
-        let tail = self.read(self.end - tail_bytes as u64, tail_bytes)?;
+        let mut tail = Vec::new();
+        self.read(self.end - tail_bytes as u64, tail_bytes, &mut tail)?;
         self.keeps.then(|| Left {
             id: self.id.clone(),
             end: self.end,
@@ -249,7 +229,7 @@ impl Stream {
         self.forget(true);
         self.former = Some((left.id, left.end));
         self.end = left.end;
-        self.bytes.extend(left.tail);
+        self.bytes.extend(&left.tail);
         self.await_replicas();
     }
 
@@ -270,7 +250,7 @@ impl Stream {
     pub(super) fn forget(&mut self, keeps: bool) {
         self.id = new_id();
         self.former = None;
-        self.bytes = VecDeque::new();
+        self.bytes = Pieces::default();
         self.keeps = keeps;
         self.awaited = None;
         self.db = None;
@@ -288,13 +268,17 @@ pub fn new_id() -> String {
 mod tests {
     use super::*;
 
-    fn part(db: usize, name: &'static [u8]) -> Part {
-        let bytes = encode([name].into_iter());
-        Part { db, bytes }
+    fn append(stream: &mut Stream, db: usize, name: &[u8]) {
+        let dbs = Dbs {
+            first: db,
+            last: db,
+        };
+        stream.append_effects(dbs, &encode([name].into_iter()));
     }
 
     fn text(stream: &Stream, place: u64) -> String {
-        let bytes = stream.read(place, 1 << 20).unwrap_or_default();
+        let mut bytes = Vec::new();
+        stream.read(place, 1 << 20, &mut bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let words = text
             .split("\r\n")
@@ -303,17 +287,17 @@ mod tests {
     }
 
     #[test]
-    fn effects_select_their_databases_and_steps_are_transactions() {
+    fn effects_select_their_databases() {
         let mut stream = Stream::new();
         let start = stream.copied();
-        stream.append_effect(&[part(0, b"A")]);
-        stream.append_effect(&[part(0, b"B"), part(3, b"C")]);
-        stream.append_effect(&[]);
-        stream.append_effect(&[part(3, b"D")]);
-        assert_eq!(text(&stream, start), "SELECT 0 A MULTI B SELECT 3 C EXEC D");
-        // Who begins now knows of no database.
+        append(&mut stream, 0, b"A");
+        append(&mut stream, 0, b"B");
+        stream.append_effects(Dbs { first: 0, last: 3 }, &encode([&b"C"[..]].into_iter()));
+        append(&mut stream, 3, b"D");
+        assert_eq!(text(&stream, start), "SELECT 0 A B C D");
+        // A replica that begins now knows of no database.
         let start = stream.copied();
-        stream.append_effect(&[part(3, b"E")]);
+        append(&mut stream, 3, b"E");
         assert_eq!(text(&stream, start), "SELECT 3 E");
     }
 
@@ -321,12 +305,12 @@ mod tests {
     fn the_end_behind_a_ticket_is_remembered() {
         let mut stream = Stream::new();
         stream.copied();
-        stream.append_effect(&[part(0, b"A")]);
+        append(&mut stream, 0, b"A");
         let first = stream.state().end;
         stream.set_next_ticket(3);
         stream.append_command(&[b"PING"]);
         stream.set_next_ticket(4);
-        stream.append_effect(&[part(0, b"B")]);
+        append(&mut stream, 0, b"B");
         assert_eq!(stream.end_behind(4), None);
         stream.set_next_ticket(5);
         let ends = [1, 2, 3, 4, 5].map(|ticket| stream.end_behind(ticket));
@@ -341,7 +325,7 @@ mod tests {
         let mut stream = Stream::new();
         stream.copied();
         for _ in 0..100 {
-            stream.append_effect(&[part(0, b"PING")]);
+            append(&mut stream, 0, b"PING");
         }
         let (id, end) = (stream.state().id, stream.state().end);
         stream.trim(100, Some(end - 500));
@@ -353,9 +337,11 @@ mod tests {
         assert_eq!(stream.place_of(&id, end - 101), None);
         assert_eq!(stream.place_of(&id, end + 1), None);
         assert_eq!(stream.place_of(NO_ID, end), None);
-        assert_eq!(stream.read(end, 10), Some(Vec::new()));
-        assert_eq!(stream.read(end - 101, 10), None);
-        assert_eq!(stream.read(end - 14, 4), Some(b"*1\r\n".to_vec()));
+        let mut read = Vec::new();
+        assert_eq!(stream.read(end, 10, &mut read), Some(0));
+        assert_eq!(stream.read(end - 101, 10, &mut read), None);
+        assert_eq!(stream.read(end - 14, 4, &mut read), Some(4));
+        assert_eq!(read, b"*1\r\n");
         stream.forget(false);
         assert_eq!(stream.place_of(&id, end), None);
         assert_eq!(stream.state().end, end);
@@ -371,9 +357,9 @@ mod tests {
         };
         let id = left.id.clone();
         stream.go_on(left);
-        let effect = [part(0, &[b'y'; 1000])];
+        let effect = [b'y'; 1000];
         for _ in 0..1000 {
-            stream.append_effect(&effect);
+            append(&mut stream, 0, &effect);
             stream.trim(100, None);
         }
         assert_eq!(stream.place_of(&id, 4950), Some(4950));
@@ -384,11 +370,11 @@ mod tests {
         let mut late = Stream::new();
         late.go_on(stream.leave(300).expect("it has a backlog"));
         late.awaited = late.awaited.map(|(from, _)| (from, Instant::now()));
-        late.append_effect(&effect);
+        append(&mut late, 0, &effect);
         late.trim(100, None);
         assert_eq!(late.state().kept_bytes, 100, "the time is over");
         while stream.end < 5000 + RETURN_BYTES_MAX {
-            stream.append_effect(&effect);
+            append(&mut stream, 0, &effect);
         }
         stream.trim(100, None);
         assert_eq!(stream.state().kept_bytes, 100, "that is too much");

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::queue::{Due, Slot};
+use super::queue::{Due, Item};
 use super::{Feed, Replica};
 use crate::config::{OutputBufferLimit, Settings};
 use crate::keyspace::{Keyspace, now_ms};
@@ -19,7 +19,7 @@ const LOOK_TIME: Duration = Duration::from_millis(100);
 /// round wakes this thread, the replicas' connections, and the replicas.
 const GATHER_TIME_MIN: Duration = Duration::from_micros(100);
 const GATHER_TIME_MAX: Duration = Duration::from_millis(1);
-const MANY_EFFECTS: usize = 16;
+const MANY_EFFECTS: u64 = 16;
 
 /// How long the thread waits after the pool has refused a commit.
 const REFUSED_TIME: Duration = Duration::from_millis(100);
@@ -64,19 +64,20 @@ fn run(server: &Server, keyspace: &Keyspace) {
     let mut looked = Instant::now();
     let mut pinged = Instant::now();
     let mut gather_time = GATHER_TIME_MIN;
+    let mut due = Due::default();
     loop {
-        if feed.queue.wait(LOOK_TIME) {
+        // While many come, the next ones are not waited for first: that would be another wake-up in each round.
+        if due.tickets >= MANY_EFFECTS || feed.queue.wait(LOOK_TIME) {
             feed.queue.gather(gather_time);
         }
         let turn = feed.turn.lock();
-        let due = feed.queue.take();
-        gather_time = if due.slots.len() >= MANY_EFFECTS {
+        feed.queue.take(&mut due);
+        gather_time = if due.tickets >= MANY_EFFECTS {
             (2 * gather_time).min(GATHER_TIME_MAX)
         } else {
             (gather_time / 2).max(GATHER_TIME_MIN)
         };
-        let ends = due.ends;
-        let has_effects = due.slots.iter().any(|slot| !is_empty(slot));
+        let has_effects = due.items.iter().any(Item::is_effects);
         while has_effects && let Err(error) = keyspace.commit() {
             tracing::error!(%error, "the pool refused a commit: replicas get nothing meanwhile");
             std::thread::sleep(REFUSED_TIME);
@@ -85,9 +86,9 @@ fn run(server: &Server, keyspace: &Keyspace) {
             }
         }
         let settings = server.config.settings();
-        feed.append(due, &settings);
+        feed.append(&mut due, &settings);
         drop(turn);
-        if ends {
+        if due.ends {
             return;
         }
         feed.check_limits(server, &settings);
@@ -99,32 +100,31 @@ fn run(server: &Server, keyspace: &Keyspace) {
     }
 }
 
-fn is_empty(slot: &Slot) -> bool {
-    matches!(slot, Slot::Filled(parts) if parts.is_empty())
-}
-
 impl Feed {
     /// Appends effects to the stream. The caller has committed what they stand for, and has the turn.
-    pub(super) fn append(&self, mut due: Due, settings: &Settings) {
+    pub(super) fn append(&self, due: &mut Due, settings: &Settings) {
         let replicas = self.replicas();
         let mut stream = self.stream.lock();
         if due.lost {
             tracing::error!("more effects waited than memory allows: replicas get full copies");
             lose(&mut stream, &replicas);
         }
-        let before = stream.state().end;
-        for slot in &mut due.slots {
-            if let Slot::Filled(parts) = slot {
-                if stream.state_keeps() || !replicas.is_empty() {
-                    stream.append_effect(parts);
+        let before = stream.end;
+        for item in &mut due.items {
+            match item {
+                Item::Effects(dbs, bytes) => {
+                    if stream.state_keeps() || !replicas.is_empty() {
+                        stream.append_effects(*dbs, bytes);
+                    }
                 }
-                continue;
-            }
-            if let Slot::Marker(marker) = std::mem::replace(slot, Slot::Awaited) {
-                let end = stream.copied();
-                marker.replica.set_place(Some(end));
-                // The replica may be gone.
-                let _ = marker.reply.send((stream.state().id, end));
+                Item::Marker(marker) => {
+                    let end = stream.copied();
+                    marker.replica.set_place(Some(end));
+                    if let Some(reply) = marker.reply.take() {
+                        // The replica may be gone.
+                        let _ = reply.send((stream.state().id, end));
+                    }
+                }
             }
         }
         stream.set_next_ticket(due.next);
@@ -132,16 +132,13 @@ impl Feed {
             stream.append_command(&[b"REPLCONF", b"GETACK", b"*"]);
         }
         stream.seal();
-        let next = due.next;
-        let end = stream.state().end;
+        let end = stream.end;
         if end != before {
             let least = replicas.iter().filter_map(|one| one.place()).min();
             stream.trim(settings.feed.backlog_bytes, least);
         }
         drop(stream);
-        // Other threads have made the effects. Their memory goes back to them when nobody waits for the stream.
-        drop(due);
-        self.release_intents(next);
+        self.release_intents(due.next);
         if end != before {
             self.grown.send_replace(end);
         }

@@ -6,6 +6,7 @@ pub mod clock;
 mod contents;
 mod engines;
 mod events;
+mod listening;
 mod newer;
 mod process;
 mod raw;

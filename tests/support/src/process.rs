@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::listening::listens;
 use super::{PATIENCE, RawClient, TestResult, Value, quiet_port};
 
 /// How many ports to try. Another process may take a free port before the server binds it.
@@ -16,6 +17,8 @@ const STARTS_MAX: usize = 5;
 /// How much of the log a failed test shows.
 const LOG_LINES_SHOWN: usize = 60;
 const LOG: &str = "server.log";
+/// What the system calls the reason for which a server ends whose port another process has.
+const PORT_IS_TAKEN: &str = "ddress already in use";
 
 pub struct Process {
     child: Child,
@@ -39,7 +42,8 @@ impl Process {
         Err(format!("{} does not start:\n{}", program.display(), tail(dir)).into())
     }
 
-    /// The same on a port that the caller chose. `None` if the process ended, as it does if the port is taken.
+    /// The same on a port that the caller chose. `None` if the process ended because the port is taken; an end for any other
+    /// reason is an error, which a second start must not hide.
     pub fn start_on(
         port: u16,
         dir: &Path,
@@ -47,6 +51,7 @@ impl Process {
         program: &Path,
     ) -> TestResult<Option<Self>> {
         let log = open_log(dir)?;
+        let before = usize::try_from(log.metadata()?.len())?;
         let mut command = Command::new(program);
         configure(&mut command, &port.to_string());
         let child = command
@@ -60,7 +65,16 @@ impl Process {
             port,
             dir: dir.to_owned(),
         };
-        Ok(process.wait_for_ping()?.then_some(process))
+        if process.wait_for_ping()? {
+            return Ok(Some(process));
+        }
+        let is_taken = read_log(dir)
+            .get(before..)
+            .is_some_and(|said| said.contains(PORT_IS_TAKEN));
+        if is_taken {
+            return Ok(None);
+        }
+        Err(format!("{} does not start:\n{}", program.display(), tail(dir)).into())
     }
 
     /// Starts `program`, and kills it after the time `after`, whether or not it serves by then.
@@ -89,6 +103,7 @@ impl Process {
     /// Returns `false` if the process ended instead.
     fn wait_for_ping(&mut self) -> TestResult<bool> {
         let deadline = Instant::now() + PATIENCE;
+        let mut has_told = false;
         while Instant::now() < deadline {
             if self.child.try_wait()?.is_some() {
                 return Ok(false);
@@ -99,7 +114,12 @@ impl Process {
             let loading =
                 |reply: &Value| matches!(reply, Value::Error(text) if text.starts_with(b"LOADING"));
             if answer.is_ok_and(|reply| !loading(&reply)) {
-                return Ok(true);
+                if listens(self.pid(), self.port) {
+                    return Ok(true);
+                }
+                if !std::mem::replace(&mut has_told, true) {
+                    eprintln!("another process answers on port {}", self.port);
+                }
             }
             thread::sleep(Duration::from_millis(5));
         }

@@ -72,7 +72,7 @@ pub(super) const OWN: &[Directive] = &[
     memory("pool-size", 1, LONG_BYTES, "1073741824")
         .fixed()
         .sets(|settings, value| settings.pool_size_bytes = value.number()),
-    text("index-file", "no")
+    text("index-file", "auto")
         .fixed()
         .sets(|settings, value| settings.index_file = value.text()),
     // Fixed, since a client that could set it could write files anywhere.

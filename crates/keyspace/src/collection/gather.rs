@@ -24,6 +24,10 @@ use crate::hashing::{SHARDS, shard_of};
 use crate::index::Found;
 use crate::loading::{Loading, cores, on_threads};
 use crate::{Keyspace, KeyspaceError};
+use store::now_ms;
+
+/// Says that a pool has a collection and not one record of its elements.
+const NOTHING_FOUND: KeyspaceError = KeyspaceError::Failed("a collection has no elements");
 
 /// What is known of the elements that an earlier process has left.
 #[derive(Debug)]
@@ -172,7 +176,11 @@ impl Loading<'_> {
     }
 
     /// Returns how many collections there are.
-    fn gather_all(self, threads: usize, stop: &AtomicBool) -> Result<usize, KeyspaceError> {
+    pub(in super::super) fn gather_all(
+        self,
+        threads: usize,
+        stop: &AtomicBool,
+    ) -> Result<usize, KeyspaceError> {
         let check = || {
             if self.is_over(stop) {
                 return Err(KeyspaceError::Failed("the server is stopping"));
@@ -248,6 +256,7 @@ impl Loading<'_> {
     /// Adds the collections of a shard that an earlier process has made.
     fn find_anchors(self, number: usize, claims: &mut Vec<Claim>) -> Result<(), KeyspaceError> {
         let keyspace = self.keyspace;
+        let now = now_ms();
         let own_from = keyspace.gathering.own_from.load(Ordering::Relaxed);
         let shard = keyspace.shards[number].read();
         for table in &shard.tables {
@@ -264,6 +273,11 @@ impl Loading<'_> {
                 }
                 self.found_collection(id, generation, &one.key);
                 let records = keyspace.registry.unclaimed.register(id).remove(&id);
+                // Elements go with their anchor, or by deadlines of their own, which the walk shows. So a collection of which
+                // it has shown nothing is none that is empty, and must not seem to be absent.
+                if records.is_none() && !one.found().is_expired(now) {
+                    return Err(NOTHING_FOUND);
+                }
                 claims.push(Claim {
                     shard: number,
                     anchor: AnchorKey {
@@ -281,7 +295,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Removes a key whose collection has no elements, unless it has gone or holds something else.
+    /// Removes a key whose elements are all gone by their deadlines, unless it has gone or holds something else.
     fn drop_gathered_anchor(
         self,
         number: usize,

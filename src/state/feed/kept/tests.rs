@@ -71,13 +71,13 @@ fn keys_are_named_until_their_effects_are_sealed() -> io::Result<()> {
     let path = folder.path().join("backlog");
     let kept = create(&path, &Stream::new())?;
     let name = |db: usize, key: &str| (db, key.as_bytes().to_vec());
-    let first = kept.intend(Subject::Key(1, b"first key"));
-    let second = kept.intend(Subject::Key(0, b""));
+    let first = kept.begin_intent(Subject::Key(1, b"first key"));
+    let second = kept.begin_intent(Subject::Key(0, b""));
     assert_eq!(found(&path)?.keys, [name(0, ""), name(1, "first key")]);
-    kept.end(&[second], 5);
+    kept.end(second, 5);
     kept.release(6);
     assert_eq!(found(&path)?.keys.len(), 2, "the first one is under way");
-    kept.end(&[first], 6);
+    kept.end(first, 6);
     kept.release(6);
     assert_eq!(found(&path)?.keys.len(), 2);
     kept.release(7);
@@ -85,29 +85,61 @@ fn keys_are_named_until_their_effects_are_sealed() -> io::Result<()> {
     // Round and round.
     for n in 0..40_000u64 {
         let key = n.to_string().repeat(20);
-        let number = kept.intend(Subject::Key(15, key.as_bytes()));
-        kept.end(&[number], n + 10);
+        let number = kept.begin_intent(Subject::Key(15, key.as_bytes()));
+        kept.end(number, n + 10);
         if n % 7 == 0 {
             kept.release(n + 10);
             assert!(n % 700 != 0 || found(&path)?.keys == [name(15, &key)]);
         }
     }
     kept.release(u64::MAX);
-    kept.intend(Subject::Key(2, b"left"));
+    kept.begin_intent(Subject::Key(2, b"left"));
     // The next process names more behind it.
     let (next, left) = Kept::open(&path, OWNER_NUMBER, SECRET_NUMBER)?;
     assert_eq!(left.keys, [name(2, "left")]);
     let all = next.adopt_log();
-    let own = next.intend(Subject::Key(3, b"own"));
+    let own = next.begin_intent(Subject::Key(3, b"own"));
     assert_eq!(found(&path)?.keys, [name(2, "left"), name(3, "own")]);
-    next.end(&[all], 1);
+    next.end(all, 1);
     next.release(2);
     assert_eq!(found(&path)?.keys, [name(3, "own")]);
-    next.end(&[own], 2);
-    next.intend(Subject::All);
+    next.end(own, 2);
+    next.begin_intent(Subject::All);
     let error = found(&path).map(|found| found.keys);
     let error = error.err().map(|error| error.to_string());
     assert!(error.is_some_and(|error| error.contains("about to change")));
+    Ok(())
+}
+
+#[test]
+fn a_batch_names_its_keys_until_its_last_effect_is_sealed() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("backlog");
+    let kept = Arc::new(create(&path, &Stream::new())?);
+    let key = |key: &'static str| Subject::Key(0, key.as_bytes());
+    let named = || -> io::Result<Vec<String>> {
+        let keys = found(&path)?.keys.into_iter();
+        Ok(keys
+            .map(|(_, key)| String::from_utf8_lossy(&key).into_owned())
+            .collect())
+    };
+    let first = Intent::begin(Arc::clone(&kept), key("a"));
+    let second = Intent::begin(Arc::clone(&kept), key("b"));
+    assert!(first.add(kept.number, key("c")) && second.add(kept.number, key("d")));
+    assert!(!first.add(kept.number + 1, key("of another file")));
+    assert_eq!(named()?, ["a", "b", "c", "d"]);
+    second.end(4);
+    kept.release(5);
+    assert_eq!(named()?, ["a", "b", "c", "d"], "the first one may be older");
+    let third = Intent::begin(Arc::clone(&kept), key("e"));
+    first.end(5);
+    kept.release(5);
+    assert_eq!(named()?.len(), 5);
+    kept.release(6);
+    assert_eq!(named()?, ["e"]);
+    third.end(0);
+    kept.release(6);
+    assert!(named()?.is_empty());
     Ok(())
 }
 
@@ -118,18 +150,20 @@ fn a_hole_lasts_until_nothing_is_under_way() -> io::Result<()> {
     let kept = create(&path, &Stream::new())?;
     let key = vec![b'k'; KEY_BYTES_MAX];
     let numbers: Vec<u64> = (0..70)
-        .map(|_| kept.intend(Subject::Key(0, &key)))
+        .map(|_| kept.begin_intent(Subject::Key(0, &key)))
         .collect();
     assert!(found(&path).is_err(), "more than the log takes");
-    kept.end(&numbers[1..], 3);
+    for number in &numbers[1..] {
+        kept.end(*number, 3);
+    }
     kept.release(4);
     assert!(found(&path).is_err());
-    kept.end(&numbers[..1], 9);
+    kept.end(numbers[0], 9);
     kept.release(10);
     assert!(found(&path)?.keys.is_empty());
-    let number = kept.intend(Subject::Key(3, b"k"));
+    let number = kept.begin_intent(Subject::Key(3, b"k"));
     assert_eq!(found(&path)?.keys, [(3, b"k".to_vec())]);
-    kept.end(&[number], 10);
+    kept.end(number, 10);
     Ok(())
 }
 
