@@ -276,6 +276,7 @@ impl Loading<'_> {
             shard.indexed = true;
         }
         self.keyspace.store.loaded(self.keyspace)?;
+        self.bury_emptied()?;
         self.finish()?;
         let seconds = self.keyspace.loading.finish().as_secs_f64();
         tracing::info!(seconds, keys, "all keys are indexed");

@@ -312,7 +312,7 @@ impl Loading<'_> {
         if collections.id_of(anchor.hash, anchor.generation, found)? != Some(id) {
             return Ok(());
         }
-        self.drop_anchor(&mut shard, anchor)
+        self.remove_anchor(&mut shard, anchor)
     }
 
     /// Lets commands use a collection that was built, unless its anchor has gone.

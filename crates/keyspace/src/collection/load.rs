@@ -13,9 +13,8 @@ use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::stream::{RecordName, StreamParts, is_open_node, record_key};
 use super::{Collection, Encoding, KeyPlace, REGISTERS, Shape, has_anchor};
-use crate::index::{Found, Index, IndexKey};
+use crate::index::{Index, IndexKey};
 use crate::loading::{Loading, on_threads};
-use crate::shard::Shard;
 use crate::{KeyspaceError, Kind, SHARDS};
 use store::{Location, Visited, prefetch};
 
@@ -52,6 +51,7 @@ const NUMBERED_MAX: usize = 512;
 const LARGE: usize = 1 << 14;
 
 /// A key whose value is a collection.
+#[derive(Clone, Debug)]
 pub(super) struct AnchorKey {
     pub generation: u32,
     pub hash: u64,
@@ -234,25 +234,6 @@ impl Loading<'_> {
         }
         for anchor in empty {
             self.drop_anchor(&mut shard, &anchor)?;
-        }
-        Ok(())
-    }
-
-    /// Removes a key whose collection has no elements.
-    pub(super) fn drop_anchor(
-        self,
-        shard: &mut Shard,
-        anchor: &AnchorKey,
-    ) -> Result<(), KeyspaceError> {
-        let key = &anchor.key;
-        tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
-        let names = self.keyspace.names(anchor.generation);
-        let located = shard.get(names, anchor.hash, key)?.map(Found::located);
-        if let Some(located) = located
-            && let Some(table) = shard.table_mut(anchor.generation)
-        {
-            table.forget(anchor.hash, key, located, &names);
-            self.keyspace.store.release(located.location)?;
         }
         Ok(())
     }

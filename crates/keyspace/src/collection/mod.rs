@@ -10,6 +10,7 @@ mod compact;
 mod deadlines;
 mod edit;
 mod elements;
+mod emptied;
 mod gather;
 mod limits;
 mod list;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 
+use super::emptied::Emptied;
 use super::{FieldDeadlines, SharedCollection, UnclaimedElements};
 
 /// Collections are split over this many locks.
@@ -34,6 +35,8 @@ pub struct Registry {
     pub unclaimed: UnclaimedElements,
     /// Hashes with fields that have deadlines.
     pub deadlines: FieldDeadlines,
+    /// Keys of collections without elements, until their removal is stored.
+    pub emptied: Emptied,
 }
 
 impl Registry {
@@ -45,6 +48,7 @@ impl Registry {
             memory_bytes: AtomicU64::new(0),
             unclaimed: UnclaimedElements::new(partitions),
             deadlines: FieldDeadlines::default(),
+            emptied: Emptied::default(),
         }
     }
 

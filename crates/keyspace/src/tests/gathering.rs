@@ -87,3 +87,57 @@ fn a_name_that_cannot_be_read_ends_the_gathering() -> Tested {
     assert!(failed > 0);
     Ok(())
 }
+
+/// Whether the newest record of a key that the store holds is a tombstone.
+fn is_removed(store: &Arc<Faults>, key: &[u8]) -> Result<Option<bool>> {
+    let mut newest: Option<(u64, bool)> = None;
+    for part in 0..store.parts() {
+        store.visit(part, &mut |record| {
+            let place = (record.sequence, record.removed);
+            if record.key == key && newest.is_none_or(|newest| newest.0 < place.0) {
+                newest = Some(place);
+            }
+        })?;
+    }
+    Ok(newest.map(|(_, removed)| removed))
+}
+
+/// A hash takes a string's key, its fields expire while no server runs, and the next start finds it empty.
+#[test]
+fn an_emptied_key_stays_gone_when_its_anchor_is_compacted_away() -> Tested {
+    let folder = folder()?;
+    {
+        let keyspace = Keyspace::new(Box::new(open(Over::Packed, folder.path())?));
+        keyspace.forms.set(&crate::FormLimits {
+            compact_bytes_max: 0,
+            ..crate::FormLimits::default()
+        });
+        keyspace.update(0, b"key", at(0), |slot| {
+            slot.put(Kind::String, b"old", None)
+        })?;
+        keyspace.update_many(&[(0, b"hash".as_slice())], at(0), |keys| {
+            let mut hash = keys.fields(0, Kind::Hash)?;
+            hash.put_until(b"field", b"value", Some(1_000)).map(drop)
+        })?;
+        let both = [(0, b"hash".as_slice()), (0, b"key".as_slice())];
+        keyspace.update_many(&both, at(0), |keys| keys.move_value(0, 1))?;
+        // A client has seen that another key is past its deadline, and nobody has come to this one.
+        keyspace.update(0, b"other", at(0), |slot| {
+            slot.put(Kind::String, b"", Some(1_000))
+        })?;
+        assert!(keyspace.info(0, b"other", at(2_000))?.is_none());
+        keyspace.commit()?;
+    }
+    {
+        let store = open(Over::Packed, folder.path())?;
+        assert_eq!(is_removed(&store, b"key")?, Some(false));
+    }
+    {
+        let keyspace = Keyspace::new(Box::new(open(Over::Packed, folder.path())?));
+        keyspace.loading().read_all(1)?;
+        assert!(keyspace.info(0, b"key", at(0))?.is_none());
+    }
+    let store = open(Over::Packed, folder.path())?;
+    assert_eq!(is_removed(&store, b"key")?, Some(true));
+    Ok(())
+}
