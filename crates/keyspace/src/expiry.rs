@@ -209,11 +209,12 @@ impl<'k> Expiry<'k> {
         Ok(())
     }
 
-    /// Removes an expired key on access if a client is notified of expiry, because Redis removes it at any access.
+    /// Removes an expired key on access if a client is notified of expiry, because Redis removes it at any access, and where
+    /// the store keeps nothing else by which the key stays gone, should the clock go back.
     /// Otherwise, and inside a transaction, the key waits for [`remove_all_due`](Self::remove_all_due).
     #[inline]
     pub(super) fn on_access(self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
-        if self.keyspace.events.is_observed() {
+        if self.keyspace.removes_seen || self.keyspace.events.is_observed() {
             self.remove_on_access(db, key, now)
         } else {
             Ok(())

@@ -192,6 +192,9 @@ pub struct Keyspace {
     sorted: bool,
     /// Whether the store reads each partition separately, when a command needs a key of it.
     partitioned: bool,
+    /// Whether a key that was seen past its deadline must be removed at once: the store has no note of [what was
+    /// seen](Store::saw_expired).
+    removes_seen: bool,
     shards: Vec<RwLock<Shard>>,
     hashing: Hashing,
     generations: DatabaseGenerations,
@@ -240,6 +243,7 @@ impl Keyspace {
             retains: abilities.retains,
             sorted: abilities.sorted,
             partitioned: abilities.partitioned,
+            removes_seen: abilities.partitioned && abilities.persistent,
             shards: (0..SHARDS)
                 .map(|number| RwLock::numbered(Rank::Shard, number, Shard::default()))
                 .collect(),

@@ -4,6 +4,7 @@ mod clock;
 mod collections;
 mod compact;
 mod eviction;
+mod expiry;
 mod faults;
 mod fields;
 mod gathering;
