@@ -16,6 +16,9 @@ const EXPIRED_PER_LOCK: usize = 20;
 /// What expiry counts, and whether it may work.
 #[derive(Debug)]
 pub(super) struct State {
+    /// Whether a key that was seen past its deadline must be removed at once: the store has no note of
+    /// [what was seen](store::Store::saw_expired).
+    removes_seen: bool,
     expired_keys: AtomicU64,
     expired_fields: AtomicU64,
     /// Time that the rounds of removing expired keys took, microseconds.
@@ -28,9 +31,11 @@ pub(super) struct State {
     follows: AtomicBool,
 }
 
-impl Default for State {
-    fn default() -> Self {
+impl State {
+    /// See the fields.
+    pub(super) fn new(removes_seen: bool) -> Self {
         Self {
+            removes_seen,
             expired_keys: AtomicU64::new(0),
             expired_fields: AtomicU64::new(0),
             cycle_micros: AtomicU64::new(0),
@@ -214,7 +219,7 @@ impl<'k> Expiry<'k> {
     /// Otherwise, and inside a transaction, the key waits for [`remove_all_due`](Self::remove_all_due).
     #[inline]
     pub(super) fn on_access(self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
-        if self.keyspace.removes_seen || self.keyspace.events.is_observed() {
+        if self.state().removes_seen || self.keyspace.events.is_observed() {
             self.remove_on_access(db, key, now)
         } else {
             Ok(())

@@ -192,9 +192,6 @@ pub struct Keyspace {
     sorted: bool,
     /// Whether the store reads each partition separately, when a command needs a key of it.
     partitioned: bool,
-    /// Whether a key that was seen past its deadline must be removed at once: the store has no note of [what was
-    /// seen](Store::saw_expired).
-    removes_seen: bool,
     shards: Vec<RwLock<Shard>>,
     hashing: Hashing,
     generations: DatabaseGenerations,
@@ -243,7 +240,6 @@ impl Keyspace {
             retains: abilities.retains,
             sorted: abilities.sorted,
             partitioned: abilities.partitioned,
-            removes_seen: abilities.partitioned && abilities.persistent,
             shards: (0..SHARDS)
                 .map(|number| RwLock::numbered(Rank::Shard, number, Shard::default()))
                 .collect(),
@@ -255,7 +251,8 @@ impl Keyspace {
             // A store with partitions reads each of them when a command needs it.
             loading: loading::State::new(abilities.partitioned),
             gathering: collection::GatherState::default(),
-            expiry: expiry::State::default(),
+            // The one store with partitions keeps no note of what was seen to expire.
+            expiry: expiry::State::new(abilities.partitioned && abilities.persistent),
             garbage: garbage::State::default(),
             eviction: eviction::State::default(),
             waiting: waiting::State::default(),
