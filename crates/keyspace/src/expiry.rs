@@ -230,8 +230,12 @@ impl<'k> Expiry<'k> {
     fn remove_on_access(self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
         let hash = self.keyspace.hashing.hash(key);
         let is_due = |shard: &Shard| {
-            let names = self.keyspace.names(self.keyspace.generations.of(db));
-            let found = shard.get(names, hash, key)?;
+            let generation = self.keyspace.generations.of(db);
+            let table = shard.table(generation);
+            if table.is_none_or(|table| !table.index.may_have_expired(now)) {
+                return Ok(false);
+            }
+            let found = shard.get(self.keyspace.names(generation), hash, key)?;
             Ok::<_, KeyspaceError>(found.is_some_and(|found| found.is_expired(now)))
         };
         // A crash may still undo the transaction.

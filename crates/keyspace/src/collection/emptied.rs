@@ -55,7 +55,7 @@ impl Loading<'_> {
     ) -> Result<(), KeyspaceError> {
         let keyspace = self.keyspace;
         let (key, hash, generation) = (&anchor.key, anchor.hash, anchor.generation);
-        tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
+        tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is left, or none is readable");
         let names = keyspace.names(generation);
         let Some(located) = shard.get(names, hash, key)?.map(Found::located) else {
             return Ok(());

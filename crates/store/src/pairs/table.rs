@@ -11,13 +11,18 @@ use std::ops::ControlFlow;
 use pmemkv::{Database, Error, Range};
 use smallvec::SmallVec;
 
-use super::record::KEY_PREFIX_BYTES;
+use super::record::{KEY_PREFIX_BYTES, VALUE_HEADER_BYTES};
 
-/// What stands before each key: with the shortest key of the layout's own that is 24 bytes.
-const KEY_PADDING: [u8; 24 - KEY_PREFIX_BYTES] = [0; 24 - KEY_PREFIX_BYTES];
+/// Keys and values of so many bytes lie outside the nodes.
+const OUTSIDE_BYTES_MIN: usize = 24;
 
-/// What stands before each value. Values are as long as a header at least, a journal's are longer.
-const VALUE_PADDING: [u8; 7] = [0; 7];
+/// What stands before each key: the shortest one has a prefix alone.
+const KEY_PADDING: [u8; OUTSIDE_BYTES_MIN - KEY_PREFIX_BYTES] =
+    [0; OUTSIDE_BYTES_MIN - KEY_PREFIX_BYTES];
+
+/// What stands before each value: the shortest one has a header alone, and a journal's are longer.
+const VALUE_PADDING: [u8; OUTSIDE_BYTES_MIN - VALUE_HEADER_BYTES] =
+    [0; OUTSIDE_BYTES_MIN - VALUE_HEADER_BYTES];
 
 /// A key or a value with its padding; most fit on the stack.
 type Padded = SmallVec<[u8; 512]>;
