@@ -156,8 +156,10 @@ impl Dispatcher {
     fn start(&mut self, keyspace: &Keyspace, session: &Session, takes_slow: bool) {
         self.refuses_writes = keyspace.is_sync_failing();
         self.takes_slow = takes_slow;
+        let now = now_ms();
+        keyspace.expiry().begin_at(now);
         self.access = Access {
-            now: now_ms(),
+            now,
             touch: !session.no_touch,
             client: session.handle.id,
             serves: false,

@@ -29,6 +29,9 @@ pub(super) struct State {
     held_until: AtomicI64,
     /// A master removes expired keys, and this server follows it.
     follows: AtomicBool,
+    /// The highest time at which somebody may have seen that a key or field is gone that is still there, ms since the Unix
+    /// epoch.
+    seen_at: AtomicI64,
 }
 
 impl State {
@@ -42,6 +45,7 @@ impl State {
             active: AtomicBool::new(true),
             held_until: AtomicI64::new(0),
             follows: AtomicBool::new(false),
+            seen_at: AtomicI64::new(Millis::MIN),
         }
     }
 }
@@ -128,9 +132,44 @@ impl<'k> Expiry<'k> {
     pub(super) fn has_passed(self, deadline: Option<Millis>, now: Millis) -> bool {
         let passed = deadline.is_some_and(|deadline| deadline <= now);
         if passed && !self.state().follows.load(Ordering::Relaxed) {
-            self.keyspace.store.saw_expired(now);
+            self.saw(now);
         }
         passed
+    }
+
+    /// Somebody may see that what is due at `now` is gone, so it stays gone.
+    pub(super) fn saw(self, now: Millis) {
+        self.keyspace.store.saw_expired(now);
+        self.state().seen_at.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// A batch of commands begins. Where the clock has gone back, what an earlier command found past its deadline is removed
+    /// first, or this batch would find it again.
+    #[inline]
+    pub fn begin_at(self, now: Millis) {
+        if now < self.state().seen_at.load(Ordering::Relaxed) {
+            self.remove_seen(now);
+        }
+    }
+
+    #[cold]
+    fn remove_seen(self, now: Millis) {
+        let state = self.state();
+        let seen_at = state.seen_at.load(Ordering::Relaxed);
+        if self.leaves_expired(now) {
+            return;
+        }
+        let removed = self.remove_all_due(seen_at);
+        let removed = removed.and_then(|_| self.keyspace.collections().remove_due_fields(seen_at));
+        if let Err(error) = removed {
+            tracing::warn!(%error, "expired keys could not be removed");
+            return;
+        }
+        // Who sees more of them meanwhile leaves it to the next batch.
+        let (from, to) = (Ordering::Relaxed, Ordering::Relaxed);
+        let _ = state
+            .seen_at
+            .compare_exchange(seen_at, Millis::MIN, from, to);
     }
 
     /// Removes keys past their deadline, in every shard that has been read.
@@ -214,12 +253,17 @@ impl<'k> Expiry<'k> {
         Ok(())
     }
 
+    /// Whether a key that a client meets past its deadline is removed at once.
+    pub(super) fn removes_on_access(self) -> bool {
+        self.state().removes_seen || self.keyspace.events.is_observed()
+    }
+
     /// Removes an expired key on access if a client is notified of expiry, because Redis removes it at any access, and where
     /// the store keeps nothing else by which the key stays gone, should the clock go back.
     /// Otherwise, and inside a transaction, the key waits for [`remove_all_due`](Self::remove_all_due).
     #[inline]
     pub(super) fn on_access(self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
-        if self.state().removes_seen || self.keyspace.events.is_observed() {
+        if self.removes_on_access() {
             self.remove_on_access(db, key, now)
         } else {
             Ok(())

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::hashing::{SHARD_BITS, SHARDS, shard_of};
+use super::index::Found;
 use super::ordered::OrderedView;
 use super::{Access, Cursor, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Range, Value};
 
@@ -37,7 +38,34 @@ impl Walk<'_> {
         now: Millis,
         visit: &mut dyn FnMut(&[u8], KeyInfo),
     ) -> Result<Option<Cursor>, KeyspaceError> {
-        let clock = self.keyspace.eviction.clock();
+        let expiry = self.keyspace.expiry();
+        let mut gone = Vec::new();
+        let next = self.scan_shards(db, cursor, count, &mut |found| {
+            if !expiry.has_passed(found.expires_at, now) {
+                visit(found.key, found.info(now, self.keyspace.eviction.clock()));
+            } else if expiry.removes_on_access() {
+                gone.push(found.key.to_vec());
+            }
+        })?;
+        self.remove_gone(db, &gone, now)?;
+        Ok(next)
+    }
+
+    /// Removes keys that a walk has met past their deadlines, as it must not while it holds a lock.
+    fn remove_gone(self, db: usize, gone: &[Vec<u8>], now: Millis) -> Result<(), KeyspaceError> {
+        let expiry = self.keyspace.expiry();
+        gone.iter()
+            .try_for_each(|key| expiry.on_access(db, key, now))
+    }
+
+    /// As [`scan`](Self::scan), with the keys past their deadline.
+    fn scan_shards(
+        self,
+        db: usize,
+        cursor: Cursor,
+        count: usize,
+        visit: &mut dyn FnMut(Found<'_>),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         let mut visited = 0;
         let mut from = cursor;
         for number in shard_of(cursor.first_hash())..SHARDS {
@@ -47,9 +75,7 @@ impl Walk<'_> {
                 let names = self.keyspace.names(table.generation);
                 let next = table.index.scan(from, left, &names, &mut |found| {
                     visited += 1;
-                    if !self.keyspace.expiry().has_passed(found.expires_at, now) {
-                        visit(found.key, found.info(now, clock));
-                    }
+                    visit(found);
                 })?;
                 if next.is_some() {
                     return Ok(next);
@@ -186,20 +212,23 @@ impl Walk<'_> {
         visit: &mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
         let generation = self.keyspace.generations.of(db);
+        let expiry = self.keyspace.expiry();
         let mut last: Option<Vec<u8>> = None;
         loop {
             let from = last.take();
             let part = from.as_deref().map_or(range, Range::Above);
             let mut visited = 0;
             let mut over = true;
+            let mut gone = Vec::new();
             self.keyspace
                 .store
                 .range(generation, part, &mut |key, value| {
                     if range.is_past(key) {
                         return ControlFlow::Break(());
                     }
-                    let live = value.expires_at.is_none_or(|deadline| deadline > now);
-                    if live && value.kind == Kind::String {
+                    if expiry.has_passed(value.expires_at, now) {
+                        gone.push(key.to_vec());
+                    } else if value.kind == Kind::String {
                         visit(key, value)?;
                     }
                     visited += 1;
@@ -210,6 +239,7 @@ impl Walk<'_> {
                     last = Some(key.to_vec());
                     ControlFlow::Break(())
                 })?;
+            self.remove_gone(db, &gone, now)?;
             if over {
                 return Ok(());
             }

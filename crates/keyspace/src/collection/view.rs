@@ -57,7 +57,7 @@ impl<'a> View<'a> {
                 let expired = collection.expired_len(now, &source.names());
                 if expired > 0 {
                     // The caller sees that they are gone, so they stay gone.
-                    keyspace.store.saw_expired(now);
+                    keyspace.expiry().saw(now);
                 }
                 View::Hash(Fields::new(source, index, encoding).at(now, expired))
             }
