@@ -183,7 +183,7 @@ impl Keyspace {
         let mut f = Some(f);
         let (reading, name) = (self.reading(), (hash, key));
         let read = |value: Value<'_>| f.take().map(|f| f(value.into()));
-        match reading.at_once(&shard, name, generation, access, true, read)? {
+        match reading.at_once(&shard, name, generation, None, access, true, read)? {
             AtOnce::Read(result) => return Ok(result),
             AtOnce::Absent => return Ok(None),
             AtOnce::NotSo => {}
