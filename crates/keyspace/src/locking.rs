@@ -69,7 +69,7 @@ pub(super) struct Locking<'s> {
 impl<'s> Locking<'s> {
     pub(super) fn hashes(self, keys: &[(usize, &[u8])]) -> Several<u64> {
         keys.iter()
-            .map(|(_, key)| self.keyspace.hashing.hash(key))
+            .map(|(_, key)| self.keyspace.hashing.hash_of_key(key))
             .collect()
     }
 
@@ -124,7 +124,7 @@ impl<'s> Locking<'s> {
         key: &'k [u8],
         access: Access,
     ) -> Result<(WriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(key);
+        let hash = self.keyspace.hashing.hash_of_key(key);
         let mut yields = 0;
         loop {
             let shard = self.write_shard(shard_of(hash))?;
@@ -185,7 +185,7 @@ impl<'s> Locking<'s> {
         locks: &mut Locks<WriteGuard<'s, Shard>>,
         locked: &mut Several<LockedKey<'k>>,
     ) -> Result<(), KeyspaceError> {
-        let hash = |&(_, key): &(usize, &[u8])| self.keyspace.hashing.hash(key);
+        let hash = |&(_, key): &(usize, &[u8])| self.keyspace.hashing.hash_of_key(key);
         let hashes: Several<u64> = keys.iter().map(hash).collect();
         let mut yields = 0;
         loop {

@@ -28,20 +28,25 @@ pub struct Ahead<'a> {
 
 impl Keyspace {
     /// Fetches the index's and the store's data for up to [`PREFETCHED`] keys. It changes nothing, and it skips keys
-    /// that are locked for writing.
-    pub fn prefetch(&self, keys: &[Ahead<'_>]) {
+    /// that are locked for writing. Returns the keys' hashes, for [`knowing`](Self::knowing).
+    pub fn prefetch(&self, keys: &[Ahead<'_>]) -> Hashes {
+        let mut hashes = Hashes::new();
+        let mut last: Option<(&[u8], u64)> = None;
         // Locked once for the three steps. Nothing waits while they are.
         let mut shards = SmallVec::<[(u64, &Ahead<'_>, ReadGuard<'_, Shard>); PREFETCHED]>::new();
         for ahead in &keys[..keys.len().min(PREFETCHED)] {
             // Several commands in sequence often use the same list or hash.
-            if shards
-                .last()
-                .is_none_or(|(_, last, _)| last.key != ahead.key)
+            if let Some((key, hash)) = last
+                && key == ahead.key
             {
-                let hash = self.hashing.hash(ahead.key);
-                if let Some(shard) = self.shards[shard_of(hash)].try_read() {
-                    shards.push((hash, ahead, shard));
-                }
+                hashes.push(hash);
+                continue;
+            }
+            let hash = self.hashing.hash(ahead.key);
+            hashes.push(hash);
+            last = Some((ahead.key, hash));
+            if let Some(shard) = self.shards[shard_of(hash)].try_read() {
+                shards.push((hash, ahead, shard));
             }
         }
         let mut fetched = Fetched::new();
@@ -50,8 +55,18 @@ impl Keyspace {
             fetched.add(shard, generation, *hash, ahead.value);
         }
         fetched.fetch(self);
+        hashes
+    }
+
+    /// Runs a call that names `key`, of which [`prefetch`](Self::prefetch) has returned the hash.
+    #[inline]
+    pub fn knowing<R>(&self, key: &[u8], hash: u64, run: impl FnOnce() -> R) -> R {
+        self.hashing.knowing(key, hash, run)
     }
 }
+
+/// The hashes of keys that were fetched, in their order.
+pub type Hashes = SmallVec<[u64; PREFETCHED]>;
 
 /// Keys of locked shards that are fetched, up to [`PREFETCHED`].
 #[derive(Debug)]

@@ -38,7 +38,7 @@ impl Keyspace {
         access: Access,
     ) -> Result<Option<KeyInfo>, KeyspaceError> {
         self.expiry().on_access(db, key, access.now)?;
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let found = shard.get(self.names(self.generations.of(db)), hash, key)?;
         Ok(self.expiry().live(found, access.now).map(|found| {
@@ -62,7 +62,7 @@ impl Keyspace {
         let Some(bits) = self.eviction.clock().bits_of(used, access.clock()) else {
             return Ok(());
         };
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let found = shard.get(self.names(self.generations.of(db)), hash, key)?;
         if let Some(found) = self.expiry().live(found, access.now) {
@@ -82,11 +82,16 @@ impl Keyspace {
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         self.expiry().on_access(db, key, access.now)?;
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        self.reading()
-            .one(&shard, (hash, key), generation, None, access, f)
+        let sought = Sought {
+            hash,
+            key,
+            generation,
+            likely: None,
+        };
+        self.reading().one(&shard, sought, access, f)
     }
 
     /// Reads several keys at one moment; they may repeat and lie in different databases. `each` gets the live value of
@@ -116,16 +121,16 @@ impl Keyspace {
             for i in some {
                 let ((db, key), hash) = (keys[i], hashes[i]);
                 let generation = self.generations.of(db);
-                let likely = fetched.likely(i - first);
-                let shard = &shards[places[i]];
-                let read = self.reading().one(
-                    shard,
-                    (hash, key),
+                let sought = Sought {
+                    hash,
+                    key,
                     generation,
-                    likely,
-                    access,
-                    |value| each(Some(value)),
-                )?;
+                    likely: fetched.likely(i - first),
+                };
+                let read = self.reading();
+                let read = read.one(&shards[places[i]], sought, access, |value| {
+                    each(Some(value));
+                })?;
                 if read.is_none() {
                     each(None);
                 }
@@ -133,6 +138,16 @@ impl Keyspace {
         }
         Ok(())
     }
+}
+
+/// A key that a call reads.
+#[derive(Clone, Copy)]
+struct Sought<'a> {
+    hash: u64,
+    key: &'a [u8],
+    generation: u32,
+    /// Where it most likely is, if it was fetched before.
+    likely: Option<Likely<'a>>,
 }
 
 /// The result of a look at one record.
@@ -158,16 +173,13 @@ impl Reading<'_> {
     fn one<R>(
         self,
         shard: &Shard,
-        (hash, key): (u64, &[u8]),
-        generation: u32,
-        likely: Option<Likely<'_>>,
+        sought: Sought<'_>,
         access: Access,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let mut f = Some(f);
         let read = |value: Value<'_>| f.take().map(|f| f(value));
-        let name = (hash, key);
-        match self.at_once(shard, name, generation, likely, access, false, read)? {
+        match self.at_once(shard, sought, access, false, read)? {
             AtOnce::Read(result) => return Ok(result),
             AtOnce::Absent => return Ok(None),
             AtOnce::NotSo => {}
@@ -175,6 +187,12 @@ impl Reading<'_> {
         let Some(f) = f else {
             return Ok(None);
         };
+        let Sought {
+            hash,
+            key,
+            generation,
+            ..
+        } = sought;
         let found = shard.get(self.keyspace.names(generation), hash, key)?;
         let found = self.keyspace.expiry().live(found, access.now);
         self.value(hash, generation, found, access, f)
@@ -186,13 +204,17 @@ impl Reading<'_> {
     fn at_once<R>(
         self,
         shard: &Shard,
-        (hash, key): (u64, &[u8]),
-        generation: u32,
-        likely: Option<Likely<'_>>,
+        sought: Sought<'_>,
         access: Access,
         only_string: bool,
         mut f: impl FnMut(Value<'_>) -> R,
     ) -> Result<AtOnce<R>, KeyspaceError> {
+        let Sought {
+            hash,
+            key,
+            generation,
+            likely,
+        } = sought;
         let Keyspace { hashing, store, .. } = self.keyspace;
         if self.keyspace.partitioned {
             return Ok(AtOnce::NotSo);

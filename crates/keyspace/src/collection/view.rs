@@ -234,7 +234,7 @@ impl Keyspace {
         f: impl FnOnce(Option<View<'_>>) -> R,
     ) -> Result<R, KeyspaceError> {
         self.expiry().on_access(db, key, access.now)?;
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         loop {
             let shard = self.locking().read_shard(shard_of(hash))?;
             let generation = self.generations.of(db);
