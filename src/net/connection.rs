@@ -458,12 +458,8 @@ impl Connection {
                 }
             };
             consumed_all += consumed;
-            let mut execute = || dispatcher.execute(&mut around, session, args, out);
-            let next = match known {
-                Some((key, hash)) => keyspace.knowing(key, hash, execute),
-                None => execute(),
-            };
-            match next {
+            let execute = || dispatcher.execute(&mut around, session, args, out);
+            match keyspace.knowing(known, execute) {
                 Next::Continue if consumed_all == input.len() => break Batch::Done,
                 Next::Continue => {}
                 Next::Close => break Batch::Close,

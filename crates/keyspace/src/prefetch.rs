@@ -58,10 +58,13 @@ impl Keyspace {
         hashes
     }
 
-    /// Runs a call that names `key`, of which [`prefetch`](Self::prefetch) has returned the hash.
+    /// Runs a call that names a key, of which [`prefetch`](Self::prefetch) may have returned the hash.
     #[inline]
-    pub fn knowing<R>(&self, key: &[u8], hash: u64, run: impl FnOnce() -> R) -> R {
-        self.hashing.knowing(key, hash, run)
+    pub fn knowing<R>(&self, known: Option<(&[u8], u64)>, run: impl FnOnce() -> R) -> R {
+        match known {
+            Some((key, hash)) => self.hashing.knowing(key, hash, run),
+            None => run(),
+        }
     }
 }
 
