@@ -306,7 +306,7 @@ def space_table(grown, ours):
             lines.append([f"{kind}, {title}", number(cell.get("allocated_bytes"), 1),
                           number(cell.get("index_bytes"), 1), number(cell["dram_bytes"], 1),
                           number(cell.get("used_memory"), 1), number(share)])
-    return table(["bytes per element", "pool", "index", "DRAM (RSS)", "used_memory", "ratio"], lines)
+    return table(["bytes per element", "pool in use", "index", "DRAM", "used_memory", "ratio"], lines)
 
 
 def cost_table(rows, ours):

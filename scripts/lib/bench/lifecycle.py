@@ -20,13 +20,18 @@ def space(server, before, keys):
 
 
 def space_figures(server):
-    """The sizes that a server reports: Redis's used_memory, or the pool's allocated bytes and the index."""
+    """The sizes that a server reports: Redis's used_memory, or what the pool has in use and the index.
+
+    Segments that are made ahead and empty (128 MiB at most, whatever the data) are not in use."""
     own = {} if isinstance(server, Peer) else server.info("pmemkv")
     figures = {"dram_bytes": server.dram_bytes()}
     if own:
         for name in ("allocated_bytes", "index_bytes"):
             if own.get(name, "").isdigit():
                 figures[name] = int(own[name])
+        free = [own.get(name, "") for name in ("segments_free", "segment_bytes")]
+        if "allocated_bytes" in figures and all(word.isdigit() for word in free):
+            figures["allocated_bytes"] -= int(free[0]) * int(free[1])
     else:
         figures["used_memory"] = int(server.info("memory")["used_memory"])
     return figures

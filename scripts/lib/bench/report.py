@@ -136,7 +136,7 @@ def lifecycle_tables(rows, ours):
             ])
         size = size_name(row["value_bytes"])
         parts.append(f"### Space and whole-database commands, {row['keys']:,} keys of {size}\n\n" + table(
-            ["bytes per key", "pool", "index", "DRAM (RSS)", "used_memory", "ratio", "FLUSHALL ms", "DBSIZE ms",
+            ["bytes per key", "pool in use", "index", "DRAM", "used_memory", "ratio", "FLUSHALL ms", "DBSIZE ms",
              "filling"], lines))
     return "\n\n".join(parts)
 

@@ -202,6 +202,12 @@ class Ours(Server):
                 options += [f"--{name}", str(value)]
         return [self.program, *options, *self.options]
 
+    def dram_bytes(self):
+        """With the index, which lies in shared memory so that the next process finds it."""
+        index = os.path.join(self.folder, "pool.index")
+        shared = os.stat(index).st_blocks * 512 if os.path.exists(index) else 0
+        return super().dram_bytes() + shared
+
     def start(self):
         free = shutil.disk_usage(self.folder).free
         pool = os.path.join(self.folder, "pool")

@@ -272,8 +272,9 @@ def tables(result, ours):
         f"100 bytes in all, into an empty stream; reads begin anywhere in a stream of {entries:,} such entries. "
         f"{CLIENTS} clients; of the pairs one connection sends {BATCH} at once, and its times are of such a batch.",
         f"### Space of a stream of {entries:,} entries", space_table(result["space"], ours),
-        f"The ratio is the pool's bytes and all DRAM (the growth of the process's anonymous memory) to the least "
-        f"used_memory of the peers. A full node replaces the records of its entries; the server wins their place back "
+        f"The ratio is the pool's bytes in use and all DRAM (the growth of the process's anonymous memory and of the "
+        f"index) to the least used_memory of the peers. Segments that an idle server makes ahead do not count: 128 MiB at "
+        f"most, whatever the data. A full node replaces the records of its entries; the server wins their place back "
         f"when it needs it, as in the small pool, which has {SMALL_POOL_BYTES} bytes an entry.",
         f"### kill -9 and restart with {entries:,} entries, {pending:,} of them pending",
         restart_table(result["restarts"], ours),
@@ -303,7 +304,7 @@ def space_table(grown, ours):
         lines.append([title, number(figures.get("allocated_bytes"), 1), number(figures.get("live_bytes"), 1),
                       number(figures["dram_bytes"], 1), number(figures.get("used_memory"), 1), number(share),
                       number(SPACE_GOAL) if is_ours else ""])
-    return table(["bytes per entry", "pool", "of it live", "DRAM (RSS)", "used_memory", "ratio", "goal at most"], lines)
+    return table(["bytes per entry", "pool in use", "of it live", "DRAM", "used_memory", "ratio", "goal at most"], lines)
 
 
 def restart_table(cells, ours):

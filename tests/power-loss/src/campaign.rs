@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::TestResult;
@@ -56,6 +57,8 @@ pub struct Plan {
     pub seed: u64,
     /// Where pools that are at fault are kept.
     pub keep: Option<PathBuf>,
+    /// Whether the first fault ends it.
+    pub ends_at_fault: bool,
 }
 
 /// What came of it.
@@ -93,13 +96,14 @@ pub fn run(recording: &Recording, plan: &Plan, program: &Path) -> TestResult<Rep
         ..Report::default()
     };
     let seen = Mutex::new(HashSet::new());
+    let is_over = AtomicBool::new(false);
     let results = thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)
             .map(|number| {
-                let (chosen, seen) = (&chosen, &seen);
+                let (chosen, seen, is_over) = (&chosen, &seen, &is_over);
                 scope.spawn(move || {
                     let worker = Worker::new(recording, plan, program, number);
-                    let run = worker.and_then(|worker| Ok(worker.run(chosen, seen)?));
+                    let run = worker.and_then(|worker| Ok(worker.run(chosen, seen, is_over)?));
                     run.map_err(|error| error.to_string())
                 })
             })
@@ -229,11 +233,13 @@ impl<'a> Worker<'a> {
         mut self,
         chosen: &HashSet<usize>,
         seen: &Mutex<HashSet<u64>>,
+        is_over: &AtomicBool,
     ) -> io::Result<Vec<String>> {
         let (plan, number) = (self.plan, self.number);
         let moments = Moments::new(self.recording);
         moments.each(|moment, at| {
-            if moment % WORKERS != number || !chosen.contains(&moment) {
+            let is_mine = moment % WORKERS == number && chosen.contains(&moment);
+            if !is_mine || is_over.load(Ordering::Relaxed) {
                 return Ok(());
             }
             let mut rng = StdRng::seed_from_u64(plan.seed ^ (moment as u64) << 16);
@@ -253,6 +259,10 @@ impl<'a> Worker<'a> {
                 self.judge(moment, at, &state, ask)?;
                 if at.has_name && rng.random_ratio(1, TWICE_SHARE) {
                     self.fail_twice(moment, at, &state, &mut rng, seen)?;
+                }
+                if plan.ends_at_fault && !self.faults.is_empty() {
+                    is_over.store(true, Ordering::Relaxed);
+                    break;
                 }
             }
             Ok(())

@@ -59,6 +59,7 @@ fn campaign(states: usize, names: &[String]) -> TestResult<ExitCode> {
         },
         seed,
         keep,
+        ends_at_fault: false,
     };
     let program = std::env::current_exe()?;
     let mut out = io::stdout().lock();
