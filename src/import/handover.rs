@@ -11,7 +11,7 @@ use rdb::Keys;
 use super::Refusal;
 
 /// The reader goes on as long as no more bytes of keys than this wait or are being stored. A single key may be longer.
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 256 * 1024;
 
 /// Keys of one database.
 #[derive(Debug, Default)]

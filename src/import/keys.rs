@@ -12,10 +12,10 @@ use super::{Refusal, Work};
 use crate::keyspace::Presence;
 
 /// About so many bytes of the file are stored by one thread at a time.
-const BATCH_BYTES: usize = 64 * 1024;
+const BATCH_BYTES: usize = 32 * 1024;
 
 /// More threads than these would only wait for the store.
-const THREADS_MAX: usize = 4;
+pub(super) const THREADS_MAX: usize = 4;
 
 /// So many bytes of a file have one key at most, as far as the index is made large enough ahead: what the file says of its
 /// keys may be wrong.

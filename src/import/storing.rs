@@ -4,11 +4,16 @@ use rdb::{Decoded, Keys, Value};
 use smallvec::SmallVec;
 
 use super::handover::{Batch, Handover};
+use super::keys::THREADS_MAX;
 use super::{COMMIT_BYTES, Refusal, Shared, Summary, Work};
 use crate::commands::store_value;
 use crate::keyspace::{
     Access, Ahead, Keyspace, KeyspaceError, Kind, NodeLimits, PREFETCHED, Presence, Use, now_ms,
 };
+
+/// What a thread stages before it commits all that is staged, in bytes of the file. More would outgrow the buffers that the store
+/// keeps for its next commits.
+const THREAD_COMMIT_BYTES: u64 = COMMIT_BYTES / THREADS_MAX as u64;
 
 /// A key of more bytes in the file is stored before the next one is decoded.
 const LONG_BYTES: usize = 4096;
@@ -93,7 +98,7 @@ impl Storing<'_> {
         while let Some((number, Batch { db, keys })) = handover.take() {
             staged += keys.bytes() as u64;
             let done = self.batch(db, &keys, &mut stored).and_then(|()| {
-                if staged < COMMIT_BYTES {
+                if staged < THREAD_COMMIT_BYTES {
                     return Ok(());
                 }
                 staged = 0;

@@ -37,6 +37,8 @@ pub(crate) struct Source<R> {
     item: Vec<u8>,
     /// Where the item begins there.
     start: usize,
+    /// How many of the bytes are in the checksum already.
+    summed: usize,
     /// How many bytes lie before the item.
     offset: u64,
     checksum: Checksum,
@@ -51,6 +53,7 @@ impl<R: Read> Source<R> {
             input,
             item: Vec::new(),
             start: 0,
+            summed: 0,
             offset: 0,
             checksum: Checksum::default(),
             limits,
@@ -71,31 +74,39 @@ impl<R: Read> Source<R> {
         self.item.len() - self.start
     }
 
-    /// Ends an item: adds its bytes to the checksum and forgets them.
+    /// Ends an item and forgets its bytes.
     pub fn end_item(&mut self) {
         let start = self.start;
         self.keep_item();
+        self.sum();
         self.start = start;
+        self.summed = start;
         self.item.truncate(start);
         if start == 0 {
             self.item.shrink_to(KEPT_BYTES);
         }
     }
 
-    /// Ends an item: adds its bytes to the checksum, and keeps them until [`swap`](Self::swap).
+    /// Ends an item, and keeps its bytes until [`swap`](Self::swap).
     pub fn keep_item(&mut self) {
-        self.checksum.add(&self.item[self.start..]);
         self.offset += self.item_len() as u64;
         self.elements = 0;
         self.start = self.item.len();
     }
 
-    /// Gives the bytes of the items that were kept for a buffer whose bytes are forgotten. It is called between two items.
+    /// Gives the bytes of the items that were kept for a buffer whose bytes are forgotten.
     pub fn swap(&mut self, buffer: &mut Vec<u8>) {
+        self.sum();
         std::mem::swap(&mut self.item, buffer);
         self.item.clear();
         self.item.shrink_to(KEPT_BYTES);
-        self.start = 0;
+        (self.start, self.summed) = (0, 0);
+    }
+
+    /// Adds the bytes of the items that have ended to the checksum. Many at once cost less than one item at a time.
+    fn sum(&mut self) {
+        self.checksum.add(&self.item[self.summed..self.start]);
+        self.summed = self.start;
     }
 
     /// The checksum of all items that have ended.

@@ -166,7 +166,7 @@ fn push_numbers(file: &mut Vec<u8>, numbers: std::ops::Range<u32>) {
 
 #[test]
 fn many_keys_are_stored_by_several_threads() -> TestResult {
-    const KEYS: u32 = 60_000;
+    const KEYS: u32 = 20_000;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("many.rdb");
     // What the file says of the number of its keys is only a hint.
