@@ -268,11 +268,13 @@ impl Index {
         self.leaves.prefetch(self.leaf_number(hash));
     }
 
-    /// Fetches the entry that most likely has this hash into the processor's cache.
+    /// Fetches the entry that most likely has this hash into the processor's cache, or the place that a new one will get.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if let Some(Entry(words)) = self.leaves.likely(self.leaf_number(hash), hash) {
-            prefetch(words);
+        let number = self.leaf_number(hash);
+        match self.leaves.likely(number, hash) {
+            Some(Entry(words)) => prefetch(words),
+            None => prefetch(self.leaves.entries(number).as_ptr_range().end),
         }
     }
 
