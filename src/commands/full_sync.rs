@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use super::{CommandError, dump, streams};
 use crate::config::FullSync as Manner;
 use crate::keyspace::{
-    Access, Alone, Keyspace, KeyspaceError, NO_DEADLINE_PASSES, NodeLimits, RECLAIM_TIME_MAX, Use,
-    now_ms,
+    Access, Ahead, Alone, Keyspace, KeyspaceError, Kind, NO_DEADLINE_PASSES, NodeLimits,
+    PREFETCHED, RECLAIM_TIME_MAX, Use, now_ms,
 };
 use crate::serialised::{Object, encode_libraries};
 use crate::state::Server;
@@ -150,20 +152,75 @@ impl<'s> FullSync<'s> {
         self.functions.push(text);
     }
 
-    /// Takes a key. Its deadline may have passed: the master will remove it.
-    pub fn key(
+    /// Makes room in the index for so many keys of the database.
+    pub fn expect(&self, keys: u64) -> Result<(), FullSyncError> {
+        let _inside = self.keyspace.gate().enter_beside();
+        let db = self.keyspace.replacement().database(self.db);
+        let keys = usize::try_from(keys).unwrap_or(0);
+        Ok(self.keyspace.databases().expect(db, keys)?)
+    }
+
+    /// Fetches what up to [`PREFETCHED`] next keys need into the processor's cache.
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        let db = self.keyspace.replacement().database(self.db);
+        let ahead = keys.map(|key| Ahead {
+            db,
+            key,
+            value: false,
+        });
+        let ahead: SmallVec<[Ahead<'_>; PREFETCHED]> = ahead.collect();
+        self.keyspace.prefetch(&ahead);
+    }
+
+    /// Takes a key with a string; see [`collection`](Self::collection).
+    pub fn string(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<i64>,
+        used: Option<Use>,
+    ) -> Result<(), FullSyncError> {
+        let bytes = ELEMENT_BYTES + (key.len() + value.len()) as u64;
+        self.key(key, bytes, used, &|keyspace, db, access| {
+            keyspace.update(db, key, access, |slot| {
+                slot.put(Kind::String, value, expires_at)
+            })
+        })
+    }
+
+    /// Takes a key with a collection. Its deadline may have passed: the master will remove it.
+    pub fn collection(
         &mut self,
         key: &[u8],
         value: &Object,
         expires_at: Option<i64>,
         used: Option<Use>,
     ) -> Result<(), FullSyncError> {
-        let bytes = bytes_of(key, value);
+        let limits = self.limits;
+        self.key(key, bytes_of(key, value), used, &|keyspace, db, access| {
+            keyspace.update_many(&[(db, key)], access, |keys| {
+                dump::store(keys, value, expires_at, limits)
+            })
+        })
+    }
+
+    fn key(
+        &mut self,
+        key: &[u8],
+        bytes: u64,
+        used: Option<Use>,
+        store: &dyn Fn(&Keyspace, usize, Access) -> Result<(), KeyspaceError>,
+    ) -> Result<(), FullSyncError> {
         let db = self.keyspace.replacement().database(self.db);
         self.make_room(bytes, false)?;
+        let access = Access::by_server(NO_DEADLINE_PASSES);
         let mut tries = 0;
         loop {
-            match self.store(db, key, value, expires_at) {
+            let stored = {
+                let _inside = self.keyspace.gate().enter_beside();
+                store(self.keyspace, db, access)
+            };
+            match stored {
                 Err(KeyspaceError::OutOfMemory) if tries < TRIES_MAX => {
                     tries += 1;
                     self.make_room(bytes, true)?;
@@ -176,7 +233,6 @@ impl<'s> FullSync<'s> {
             }
         }
         if let Some(used) = used {
-            let access = Access::by_server(NO_DEADLINE_PASSES);
             let _inside = self.keyspace.gate().enter_beside();
             self.keyspace.set_use(db, key, used, access)?;
         }
@@ -197,20 +253,6 @@ impl<'s> FullSync<'s> {
             memory.reclaim(bytes, Instant::now() + RECLAIM_TIME_MAX, now)?;
         }
         Ok(())
-    }
-
-    fn store(
-        &self,
-        db: usize,
-        key: &[u8],
-        value: &Object,
-        expires_at: Option<i64>,
-    ) -> Result<(), KeyspaceError> {
-        let _inside = self.keyspace.gate().enter_beside();
-        let access = Access::by_server(NO_DEADLINE_PASSES);
-        self.keyspace.update_many(&[(db, key)], access, |keys| {
-            dump::store(keys, value, expires_at, self.limits)
-        })
     }
 
     /// Gives what was taken to the databases, in one step with the libraries and the place. The step is durable after the

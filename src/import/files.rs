@@ -148,28 +148,38 @@ fn entry(words: &[Vec<u8>]) -> Option<(PathBuf, u64, u8)> {
 
 /// A file that is read, with a count of what was read.
 #[derive(Debug)]
-pub(super) struct Input<'c> {
-    file: BufReader<File>,
+pub(super) struct Input<'c>(BufReader<Counted<'c>>);
+
+#[derive(Debug)]
+struct Counted<'c> {
+    file: File,
     count: &'c AtomicU64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
 }
 
 impl<'c> Input<'c> {
     pub fn open(part: &Part, count: &'c AtomicU64) -> io::Result<Self> {
-        Ok(Self {
-            file: BufReader::with_capacity(READ_BYTES, File::open(&part.path)?),
-            count,
-        })
+        let file = File::open(&part.path)?;
+        let counted = Counted { file, count };
+        Ok(Self(BufReader::with_capacity(READ_BYTES, counted)))
     }
 
     /// Whether an RDB file begins here.
     pub fn begins_rdb(&mut self) -> io::Result<bool> {
-        let begin = self.file.fill_buf()?;
+        let begin = self.0.fill_buf()?;
         Ok(begin.starts_with(b"REDIS") || begin.starts_with(b"VALKEY"))
     }
 
     /// Whether nothing follows.
     pub fn is_over(&mut self) -> io::Result<bool> {
-        Ok(self.file.fill_buf()?.is_empty())
+        Ok(self.0.fill_buf()?.is_empty())
     }
 
     /// Appends up to `bytes` to a buffer; returns how many, 0 at the end.
@@ -185,16 +195,12 @@ impl<'c> Input<'c> {
 impl Read for Input<'_> {
     #[inline]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
-        self.count.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
+        self.0.read(into)
     }
 
     #[inline]
     fn read_exact(&mut self, into: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact(into)?;
-        self.count.fetch_add(into.len() as u64, Ordering::Relaxed);
-        Ok(())
+        self.0.read_exact(into)
     }
 }
 

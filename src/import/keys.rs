@@ -1,69 +1,70 @@
-//! Keys of RDB files.
+//! Keys of RDB files: one thread reads them, others store them.
 
-use rdb::{Item, Key, Limits, Object, Reader};
-use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use rdb::{Item, Limits, Reader};
 
 use super::files::Input;
-use super::{COMMIT_BYTES, Refusal, Work};
-use crate::commands::store_value;
-use crate::keyspace::{
-    Access, Ahead, KeyspaceError, Kind, NodeLimits, PREFETCHED, Presence, Use, now_ms,
-};
+use super::handover::{Batch, Handover};
+use super::storing::Stored;
+use super::{Refusal, Work};
+use crate::keyspace::Presence;
 
-/// Keys of so many bytes of the file at most are held before they are stored.
-const HELD_BYTES: u64 = 64 * 1024;
+/// About so many bytes of the file are stored by one thread at a time.
+const BATCH_BYTES: usize = 32 * 1024;
+
+/// More threads than these would only wait for the store.
+pub(super) const THREADS_MAX: usize = 4;
+
+/// So many bytes of a file have one key at most, as far as the index is made large enough ahead: what the file says of its
+/// keys may be wrong.
+const KEY_BYTES_MIN: u64 = 16;
 
 impl Work<'_> {
     /// Stores the keys of an RDB file; returns the input behind it.
     pub(super) fn keys<'i>(&mut self, input: Input<'i>) -> Result<Input<'i>, Refusal> {
         let settings = self.server.config.settings();
-        let limits = NodeLimits {
-            bytes: settings.stream_node_max_bytes,
-            entries: settings.stream_node_max_entries,
-        };
         let mut reader = Reader::new(input, Limits::default())?.checking_sum(settings.rdb_checksum);
         let (version, of_valkey) = (reader.version(), reader.is_valkey());
         tracing::info!(version, of_valkey, "an RDB file");
         self.db = 0;
-        let mut held = Vec::with_capacity(PREFETCHED);
-        loop {
-            let committed = reader.offset();
-            let is_over = {
-                let _inside = Presence::beside(self.keyspace.gate());
-                let now = now_ms();
-                let mut stored = committed;
-                let is_over = loop {
-                    match reader.next()? {
-                        Item::End => break true,
-                        Item::Aux { .. } => {}
-                        Item::Function(text) => {
-                            self.libraries.push(text);
-                            self.summary.libraries += 1;
-                        }
-                        Item::Database(number) => {
-                            self.store(&mut held, now, limits)?;
-                            self.select(number, settings.databases)?;
-                        }
-                        Item::Key(key) => held.push(key),
-                    }
-                    let offset = reader.offset();
-                    if offset - committed >= COMMIT_BYTES {
-                        break false;
-                    }
-                    if held.len() == PREFETCHED || offset - stored >= HELD_BYTES {
-                        stored = offset;
-                        self.store(&mut held, now, limits)?;
-                    }
-                };
-                self.store(&mut held, now, limits)?;
-                is_over
+        let handover = Handover::default();
+        let storing = self.storing();
+        let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (stored, read) = thread::scope(|scope| {
+            let start = || {
+                thread::Builder::new()
+                    .name("import-store".into())
+                    .spawn_scoped(scope, || storing.run(&handover))
             };
-            self.commit()?;
-            if is_over {
-                break;
+            let threads = (0..threads.min(THREADS_MAX)).map(|_| start());
+            let threads: Vec<_> = threads.collect();
+            let mut read = Ok(());
+            let mut running = Vec::new();
+            for one in threads {
+                match one {
+                    Ok(one) => running.push(one),
+                    Err(error) => read = Err(Refusal::Io(error)),
+                }
             }
-        }
-        let (empty_keys, module_items) = (reader.empty_keys(), reader.module_items());
+            let read = read.and_then(|()| self.read(&mut reader, settings.databases, &handover));
+            handover.end();
+            let mut stored = Stored::default();
+            for one in running {
+                match one.join() {
+                    Ok(one) => stored.add(one),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            (stored, read)
+        });
+        stored.tell(&mut self.summary);
+        // What was stored lies before what could not be read.
+        handover.into_failure().map_or(Ok(()), Err)?;
+        read?;
+        self.commit()?;
+        let (empty_keys, module_items) = (stored.empty, reader.module_items());
         if empty_keys > 0 {
             tracing::warn!(empty_keys, "skipped keys of collections without elements");
         }
@@ -76,6 +77,45 @@ impl Work<'_> {
         Ok(reader.into_inner())
     }
 
+    /// Reads a file to its end and hands its keys over, or until that is useless.
+    fn read(
+        &mut self,
+        reader: &mut Reader<Input<'_>>,
+        databases: usize,
+        handover: &Handover,
+    ) -> Result<(), Refusal> {
+        loop {
+            let mut keys = handover.spare();
+            let item = reader.next_keys(&mut keys, BATCH_BYTES)?;
+            if let Some(keys) = reader.take_sizes() {
+                self.expect(keys, reader.offset())?;
+            }
+            let goes_on = keys.is_empty() || handover.put(Batch { db: self.db, keys });
+            if !goes_on {
+                return Ok(());
+            }
+            self.shared.check()?;
+            match item {
+                None | Some(Item::Aux { .. } | Item::Key(_)) => {}
+                Some(Item::End) => return Ok(()),
+                Some(Item::Function(text)) => {
+                    self.libraries.push(text);
+                    self.summary.libraries += 1;
+                }
+                Some(Item::Database(number)) => self.select(number, databases)?,
+            }
+        }
+    }
+
+    /// Makes the index of the present database large enough for the keys that the file says it has.
+    fn expect(&self, keys: u64, offset: u64) -> Result<(), Refusal> {
+        let total = self.shared.total.load(Ordering::Relaxed);
+        let keys = keys.min(total.saturating_sub(offset) / KEY_BYTES_MIN);
+        let _inside = Presence::beside(self.keyspace.gate());
+        let keys = usize::try_from(keys).unwrap_or(0);
+        Ok(self.keyspace.databases().expect(self.db, keys)?)
+    }
+
     fn select(&mut self, number: u64, databases: usize) -> Result<(), Refusal> {
         let db = usize::try_from(number).ok().filter(|&db| db < databases);
         self.db = db.ok_or_else(|| {
@@ -83,67 +123,6 @@ impl Work<'_> {
                 "it has a database {number}, and this server has {databases}"
             ))
         })?;
-        Ok(())
-    }
-
-    /// Stores keys of one database. With many keys in the pool a look-up waits for memory, so all of them are fetched
-    /// together first.
-    fn store(&mut self, held: &mut Vec<Key>, now: i64, limits: NodeLimits) -> Result<(), Refusal> {
-        let ahead = |key| Ahead {
-            db: self.db,
-            key,
-            value: false,
-        };
-        let names = held.iter().map(|key| key.key.as_slice());
-        let ahead: SmallVec<[Ahead<'_>; PREFETCHED]> = names.map(ahead).collect();
-        self.keyspace.prefetch(&ahead);
-        drop(ahead);
-        held.drain(..)
-            .try_for_each(|key| self.key(&key, now, limits))
-    }
-
-    fn key(&mut self, key: &Key, now: i64, limits: NodeLimits) -> Result<(), Refusal> {
-        if key.expires_at.is_some_and(|at| at <= now) {
-            self.summary.expired += 1;
-            return Ok(());
-        }
-        let access = Access::by_server(now);
-        let refused = |error: KeyspaceError| match error {
-            KeyspaceError::OutOfMemory => Refusal::Keyspace(error),
-            error => {
-                let name = key.key.escape_ascii();
-                Refusal::Text(format!("the key '{name}' cannot be held: {error}"))
-            }
-        };
-        let twice = || {
-            let name = key.key.escape_ascii();
-            Err(Refusal::Text(format!(
-                "damaged: the key '{name}' is there twice"
-            )))
-        };
-        if let Object::String(value) = &key.value {
-            self.keyspace.update(self.db, &key.key, access, |slot| {
-                if slot.info().is_some() {
-                    return twice();
-                }
-                slot.put(Kind::String, value, key.expires_at)
-                    .map_err(refused)
-            })?;
-        } else {
-            let keys = [(self.db, key.key.as_slice())];
-            self.keyspace.update_many(&keys, access, |keys| {
-                if keys.info(0).is_some() {
-                    return twice();
-                }
-                store_value(keys, &key.value, key.expires_at, limits).map_err(refused)
-            })?;
-        }
-        if let Some(used) = Use::of(key.idle_s, key.frequency) {
-            self.keyspace
-                .set_use(self.db, &key.key, used, access)
-                .map_err(Refusal::Keyspace)?;
-        }
-        self.summary.keys += 1;
         Ok(())
     }
 }

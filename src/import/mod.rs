@@ -7,8 +7,10 @@
 //! May use: commands and what is below. Never: opens a socket.
 
 mod files;
+mod handover;
 mod keys;
 mod replay;
+mod storing;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::commands::CommandError;
-use crate::keyspace::{Alone, DATABASES, Housekeeping, Keyspace, KeyspaceError};
+use crate::keyspace::{Alone, DATABASES, Housekeeping, Keyspace, KeyspaceError, PausedMarks};
 use crate::serialised::encode_libraries;
 use crate::state::Server;
 use crate::state::scripting::Policy;
@@ -115,6 +117,16 @@ struct Shared {
     total: AtomicU64,
 }
 
+impl Shared {
+    /// Whether the import goes on.
+    fn check(&self) -> Result<(), Refusal> {
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return Err(Refusal::Cancelled);
+        }
+        Ok(())
+    }
+}
+
 impl Import {
     /// Begins. No client is connected, and the housekeeping does not run yet.
     pub fn start(path: &Path, server: &Arc<Server>, keyspace: &Arc<Keyspace>) -> io::Result<Self> {
@@ -162,12 +174,6 @@ fn import(
     shared: &Shared,
 ) -> Result<Summary, ImportError> {
     let started = Instant::now();
-    // It makes segments ahead while the import fills others.
-    let housekeeping =
-        Housekeeping::start(keyspace, |_| {}).map_err(|source| ImportError::File {
-            path: path.to_owned(),
-            source,
-        })?;
     keyspace.loading().read_all(1)?;
     if !keyspace.keeps_data() {
         return Err(ImportError::NothingKept);
@@ -185,6 +191,13 @@ fn import(
     shared.total.store(total, Ordering::Relaxed);
     tracing::info!(path = %path.display(), bytes = total, "the import begins");
     keyspace.databases().hide()?;
+    let marks = keyspace.pause_marks();
+    // It makes segments ahead while the import fills others.
+    let housekeeping =
+        Housekeeping::start(keyspace, |_| {}).map_err(|source| ImportError::File {
+            path: path.to_owned(),
+            source,
+        })?;
     let mut work = Work {
         server,
         keyspace,
@@ -192,6 +205,7 @@ fn import(
         summary: Summary::default(),
         db: 0,
         libraries: Vec::new(),
+        marks: Some(marks),
         replay: Replay::new(server),
         evicted: keyspace.eviction().stats(0).evicted_keys,
     };
@@ -227,6 +241,8 @@ struct Work<'a> {
     db: usize,
     /// Texts of libraries that are not loaded yet.
     libraries: Vec<Vec<u8>>,
+    /// Until commands run, which may free what the index has.
+    marks: Option<PausedMarks<'a>>,
     replay: Replay,
     /// Keys that were evicted before the import.
     evicted: u64,
@@ -263,29 +279,19 @@ impl Work<'_> {
     fn part(&mut self, mut input: Input<'_>) -> Result<(), Refusal> {
         if input.begins_rdb()? {
             input = self.keys(input)?;
-            if !input.is_over()? {
-                // Commands may call these functions.
-                self.load_libraries()?;
+            if input.is_over()? {
+                return Ok(());
             }
+            // Commands may call these functions.
+            self.load_libraries()?;
         }
+        self.marks = None;
         self.commands(input)
     }
 
     /// Looks whether the import goes on, and commits.
     fn commit(&self) -> Result<(), Refusal> {
-        if self.shared.is_cancelled.load(Ordering::Relaxed) {
-            return Err(Refusal::Cancelled);
-        }
-        self.keyspace.commit()?;
-        self.check_evicted()
-    }
-
-    /// A full pool evicts keys where the policy says so. Then not all of the data is there.
-    fn check_evicted(&self) -> Result<(), Refusal> {
-        if self.keyspace.eviction().stats(0).evicted_keys > self.evicted {
-            return Err(Refusal::Keyspace(KeyspaceError::OutOfMemory));
-        }
-        Ok(())
+        self.storing().commit()
     }
 
     /// Makes the data that of the databases, with the libraries, in one step.

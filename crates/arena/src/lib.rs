@@ -218,6 +218,11 @@ impl Arena {
         header::is_settled(self.header())
     }
 
+    /// Whether no mark was begun yet. Until then regions note no old values, since there is nothing to go back to.
+    pub fn is_unmarked(&self) -> bool {
+        self.mark() == FIRST_MARK
+    }
+
     /// Begins a mark: returns its number. The caller then has each region [note](Region::note_mark) it.
     pub fn begin_mark(&self) -> Mark {
         let risks = header::risks(self.header());

@@ -8,9 +8,30 @@ use std::sync::atomic::Ordering;
 
 use super::KeyspaceError;
 use super::databases::Databases;
+use super::hashing::SHARDS;
 use store::Generations;
 
+/// Below so many keys for each shard an index grows as fast by itself.
+const EXPECTED_MIN: usize = 64;
+
 impl Databases<'_> {
+    /// Makes the indexes of a database without keys large enough for about this many, so that none has to grow. Where there
+    /// are keys already, it changes nothing.
+    pub fn expect(self, db: usize, keys: usize) -> Result<(), KeyspaceError> {
+        let each = keys / SHARDS;
+        if each < EXPECTED_MIN {
+            return Ok(());
+        }
+        for number in 0..SHARDS {
+            let mut shard = self.keyspace.locking().write_shard(number)?;
+            // It changes only while all shards are locked.
+            let generation = self.keyspace.generations.of(db);
+            let new_index = || self.keyspace.new_index(number, generation, each);
+            shard.table_for(generation, new_index, &self.keyspace.views);
+        }
+        Ok(())
+    }
+
     /// Gives all databases contents that only this process knows, empty ones. The databases are empty, and no command runs
     /// that a client has sent.
     pub fn hide(self) -> Result<(), KeyspaceError> {

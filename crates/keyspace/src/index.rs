@@ -296,11 +296,15 @@ impl Index {
         self.leaves.prefetch(self.leaf_number(hash));
     }
 
-    /// Fetches the entry that most likely has this hash into the processor's cache. Returns it.
+    /// Fetches the entry that most likely has this hash into the processor's cache, or the place that a new one will get. Returns
+    /// the entry.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) -> Option<Likely<'_>> {
         let number = self.leaf_number(hash);
-        let (position, entry) = self.leaves.likely(number, hash)?;
+        let Some((position, entry)) = self.leaves.likely(number, hash) else {
+            prefetch(self.leaves.entries(number).as_ptr_range().end);
+            return None;
+        };
         prefetch(entry.0);
         Some(Likely {
             entry,

@@ -8,7 +8,10 @@
 //! A shard is taken over when the first command needs it, or by the store's thread soon after the start. All that the arena
 //! says is checked then, and the records are counted as live.
 
+mod pause;
 mod shards;
+
+pub use pause::PausedMarks;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -54,6 +57,8 @@ pub(super) struct State {
     turn: Mutex<Option<Pending>>,
     /// Bytes staged before the published mark.
     staged: AtomicU64,
+    /// Whether the first mark waits; see [`Keyspace::pause_marks`].
+    is_paused: AtomicBool,
     /// Whether the store's thread was told that a mark is due.
     rung: AtomicBool,
     /// What an earlier process has left of each shard.
@@ -187,6 +192,7 @@ impl Keyspace {
             arena,
             turn: Mutex::new(None),
             staged: AtomicU64::new(self.store.staged_bytes()),
+            is_paused: AtomicBool::new(false),
             rung: AtomicBool::new(false),
             left: left.into_iter().map(Mutex::new).collect(),
             unopened: AtomicUsize::new(unopened),
@@ -371,7 +377,7 @@ impl Keyspace {
             return Ok(true);
         }
         // Some words of the others are still to be taken back.
-        if !kept.is_open() || !self.loading().is_done() {
+        if !kept.is_open() || !self.loading().is_done() || kept.waits_with_first_mark() {
             return Ok(false);
         }
         let turn = if fresh {

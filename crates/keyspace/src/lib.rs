@@ -67,6 +67,7 @@ pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
 pub use image::{CopyValue, Image, ImageError, ImageKey, ImageSizes, Images};
 pub use index::IndexKey;
+pub use kept::PausedMarks;
 pub use libraries::Libraries;
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod keys;
 mod module;
 mod opcode;
 mod reader;
@@ -29,6 +30,7 @@ mod tests;
 mod writer;
 
 pub use error::RdbError;
+pub use keys::{Decoded, Keys, Value};
 pub use reader::{Item, Key, Limits, Reader};
 pub use redis_core::serialised::Object;
 pub use writer::{KeyRef, Options, Version, Writer};

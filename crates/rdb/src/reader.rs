@@ -1,10 +1,11 @@
 //! Reads a file item by item.
 
-use std::io::Read;
+use std::io;
 
-use redis_core::serialised::{Object, decode_string, decode_value, form};
+use redis_core::serialised::{Object, decode_string, form};
 
 use crate::error::shown;
+use crate::keys::{About, Keys, Raw};
 use crate::opcode::{self, refused};
 use crate::source::{Source, Span};
 use crate::{RdbError, module, skim};
@@ -71,6 +72,12 @@ pub enum Item {
     End,
 }
 
+/// An item, a key as it lies in the file.
+enum Read {
+    Item(Item),
+    Key(Raw),
+}
+
 /// Reads a file from any input. Give it one that is buffered: it takes a few bytes at a time, and never more than the file
 /// has.
 #[derive(Debug)]
@@ -80,11 +87,12 @@ pub struct Reader<R> {
     is_valkey: bool,
     checks_sum: bool,
     is_over: bool,
+    sizes: Option<u64>,
     empty_keys: u64,
     module_items: u64,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: io::Read> Reader<R> {
     /// Reads the head of a file.
     ///
     /// # Errors
@@ -121,6 +129,7 @@ impl<R: Read> Reader<R> {
             is_valkey,
             checks_sum: true,
             is_over: false,
+            sizes: None,
             empty_keys: 0,
             module_items: 0,
         })
@@ -148,7 +157,13 @@ impl<R: Read> Reader<R> {
         self.source.offset()
     }
 
-    /// How many keys were skipped because their collections have no elements, which some versions of Redis wrote by mistake.
+    /// How many keys the file says that the present database has, if it has said so since the last call. It may be wrong.
+    pub fn take_sizes(&mut self) -> Option<u64> {
+        self.sizes.take()
+    }
+
+    /// How many keys [`next`](Self::next) has skipped because their collections have no elements, which some versions of Redis
+    /// wrote by mistake.
     pub fn empty_keys(&self) -> u64 {
         self.empty_keys
     }
@@ -172,20 +187,65 @@ impl<R: Read> Reader<R> {
         if self.is_over {
             return Ok(Item::End);
         }
-        let item = self.item();
+        let item = self.decoded();
         self.is_over = matches!(item, Ok(Item::End) | Err(_));
         item
     }
 
-    fn item(&mut self) -> Result<Item, RdbError> {
-        let mut about = Key {
-            key: Vec::new(),
-            value: Object::String(Vec::new()),
-            expires_at: None,
-            idle_s: None,
-            frequency: None,
-        };
+    fn decoded(&mut self) -> Result<Item, RdbError> {
         loop {
+            let raw = match self.read()? {
+                Read::Item(item) => return Ok(item),
+                Read::Key(raw) => raw,
+            };
+            let key = raw.decode(self.source.all())?.map(Key::from);
+            self.source.end_item();
+            match key {
+                Some(key) => return Ok(Item::Key(key)),
+                None => self.empty_keys += 1,
+            }
+        }
+    }
+
+    /// Reads keys as they lie in the file, without decoding them, until there are about `bytes_max` bytes of them or another
+    /// item comes, which is returned. All of these keys are of the database of before that item. What `keys` had before is
+    /// forgotten.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next), but for values that do not read: [`Keys::decode`] finds these.
+    pub fn next_keys(
+        &mut self,
+        keys: &mut Keys,
+        bytes_max: usize,
+    ) -> Result<Option<Item>, RdbError> {
+        keys.clear();
+        if self.is_over {
+            return Ok(Some(Item::End));
+        }
+        self.source.swap(&mut keys.bytes);
+        let read = self.gather(&mut keys.each, bytes_max);
+        self.source.swap(&mut keys.bytes);
+        self.is_over = matches!(read, Ok(Some(Item::End)) | Err(_));
+        read
+    }
+
+    fn gather(&mut self, keys: &mut Vec<Raw>, bytes_max: usize) -> Result<Option<Item>, RdbError> {
+        while self.source.len() < bytes_max {
+            match self.read()? {
+                Read::Item(item) => return Ok(Some(item)),
+                Read::Key(raw) => {
+                    self.source.keep_item();
+                    keys.push(raw);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the next item. A key is not ended.
+    fn read(&mut self) -> Result<Read, RdbError> {
+        let mut about = About::default();
+        let item = loop {
             let source = &mut self.source;
             match source.byte()? {
                 opcode::EXPIRES_S => {
@@ -199,21 +259,21 @@ impl<R: Read> Reader<R> {
                     let (name, value) = (source.string()?, source.string()?);
                     let (name, value) = (self.owned(&name)?, self.owned(&value)?);
                     self.source.end_item();
-                    return Ok(Item::Aux { name, value });
+                    break Item::Aux { name, value };
                 }
                 opcode::DATABASE => {
                     let number = source.number()?;
                     source.end_item();
-                    return Ok(Item::Database(number));
+                    break Item::Database(number);
                 }
                 opcode::FUNCTION => {
                     let text = source.string()?;
                     let text = self.owned(&text)?;
                     self.source.end_item();
-                    return Ok(Item::Function(text));
+                    break Item::Function(text);
                 }
                 opcode::SIZES => {
-                    source.number()?;
+                    self.sizes = Some(source.number()?);
                     source.number()?;
                     source.end_item();
                 }
@@ -235,15 +295,11 @@ impl<R: Read> Reader<R> {
                     const WHAT: &str = "an import of cluster slots that was not over";
                     return Err(RdbError::UnsupportedItem(WHAT));
                 }
-                opcode::END => return self.end(),
-                form => {
-                    if self.key(form, &mut about)? {
-                        return Ok(Item::Key(about));
-                    }
-                    (about.expires_at, about.idle_s, about.frequency) = (None, None, None);
-                }
+                opcode::END => break self.end()?,
+                form => return Ok(Read::Key(self.key(form, about)?)),
             }
-        }
+        };
+        Ok(Read::Item(item))
     }
 
     fn owned(&self, span: &Span) -> Result<Vec<u8>, RdbError> {
@@ -256,32 +312,25 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Reads a key with its value. Returns `false` for a collection without elements.
-    fn key(&mut self, form: u8, about: &mut Key) -> Result<bool, RdbError> {
+    /// Reads a key with its value.
+    fn key(&mut self, form: u8, about: About) -> Result<Raw, RdbError> {
         if !self.is_known(form) {
             return Err(self
                 .source
                 .damaged("neither an item nor a type that is known"));
         }
         let key = self.source.string()?;
-        about.key = self.owned(&key)?;
-        self.refuse(form, &about.key)?;
-        let Some(span) = skim::value(&mut self.source, form)? else {
+        self.refuse(form, &key)?;
+        let Some(value) = skim::value(&mut self.source, form)? else {
             return Err(self.source.damaged("a type that is not known"));
         };
-        about.value = match &span.plain {
-            Some(plain) => Object::String(self.source.bytes(plain.clone()).to_vec()),
-            None => {
-                decode_value(form, self.source.bytes(span.whole)).map_err(|_| RdbError::Value {
-                    offset: self.source.offset(),
-                    key: shown(&about.key),
-                })?
-            }
-        };
-        self.source.end_item();
-        let is_empty = about.value.is_empty();
-        self.empty_keys += u64::from(is_empty);
-        Ok(!is_empty)
+        Ok(Raw {
+            key: key.whole,
+            form,
+            value: value.whole,
+            about,
+            end: self.source.offset(),
+        })
     }
 
     /// Whether a byte is the number of an encoding in this file's format, one that is refused included.
@@ -302,7 +351,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Refuses what nobody here can hold, and says which key has it.
-    fn refuse(&mut self, form: u8, key: &[u8]) -> Result<(), RdbError> {
+    fn refuse(&mut self, form: u8, key: &Span) -> Result<(), RdbError> {
         let what = match form {
             refused::MODULE_OF_OLD => "its value belongs to a module".to_owned(),
             refused::MODULE => {
@@ -314,7 +363,7 @@ impl<R: Read> Reader<R> {
             }
             _ => return Ok(()),
         };
-        let key = shown(key);
+        let key = shown(&self.owned(key)?);
         Err(RdbError::Unsupported { key, what })
     }
 

@@ -33,8 +33,12 @@ pub(crate) struct Span {
 #[derive(Debug)]
 pub(crate) struct Source<R> {
     input: R,
-    /// The item's bytes so far.
+    /// Bytes of items that are kept, then the item's bytes so far.
     item: Vec<u8>,
+    /// Where the item begins there.
+    start: usize,
+    /// How many of the bytes are in the checksum already.
+    summed: usize,
     /// How many bytes lie before the item.
     offset: u64,
     checksum: Checksum,
@@ -48,6 +52,8 @@ impl<R: Read> Source<R> {
         Self {
             input,
             item: Vec::new(),
+            start: 0,
+            summed: 0,
             offset: 0,
             checksum: Checksum::default(),
             limits,
@@ -61,16 +67,46 @@ impl<R: Read> Source<R> {
 
     /// How many bytes were read.
     pub fn offset(&self) -> u64 {
-        self.offset + self.item.len() as u64
+        self.offset + self.item_len() as u64
     }
 
-    /// Ends an item: adds its bytes to the checksum and forgets them.
+    fn item_len(&self) -> usize {
+        self.item.len() - self.start
+    }
+
+    /// Ends an item and forgets its bytes.
     pub fn end_item(&mut self) {
-        self.checksum.add(&self.item);
-        self.offset += self.item.len() as u64;
+        let start = self.start;
+        self.keep_item();
+        self.sum();
+        self.start = start;
+        self.summed = start;
+        self.item.truncate(start);
+        if start == 0 {
+            self.item.shrink_to(KEPT_BYTES);
+        }
+    }
+
+    /// Ends an item, and keeps its bytes until [`swap`](Self::swap).
+    pub fn keep_item(&mut self) {
+        self.offset += self.item_len() as u64;
         self.elements = 0;
+        self.start = self.item.len();
+    }
+
+    /// Gives the bytes of the items that were kept for a buffer whose bytes are forgotten.
+    pub fn swap(&mut self, buffer: &mut Vec<u8>) {
+        self.sum();
+        std::mem::swap(&mut self.item, buffer);
         self.item.clear();
         self.item.shrink_to(KEPT_BYTES);
+        (self.start, self.summed) = (0, 0);
+    }
+
+    /// Adds the bytes of the items that have ended to the checksum. Many at once cost less than one item at a time.
+    fn sum(&mut self) {
+        self.checksum.add(&self.item[self.summed..self.start]);
+        self.summed = self.start;
     }
 
     /// The checksum of all items that have ended.
@@ -78,12 +114,17 @@ impl<R: Read> Source<R> {
         self.checksum.value()
     }
 
-    /// The item's bytes.
+    /// Bytes of the item.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.item[range]
     }
 
-    /// How many bytes the item has so far.
+    /// The bytes of all items that are kept, and those of the item so far.
+    pub fn all(&self) -> &[u8] {
+        &self.item
+    }
+
+    /// How many bytes these are.
     pub fn len(&self) -> usize {
         self.item.len()
     }
@@ -102,7 +143,7 @@ impl<R: Read> Source<R> {
         let end = usize::try_from(bytes)
             .ok()
             .and_then(|bytes| start.checked_add(bytes))
-            .filter(|&end| end <= limit)
+            .filter(|&end| end - self.start <= limit)
             .ok_or_else(|| RdbError::TooLarge {
                 offset: self.offset,
                 limit: format!("{limit} bytes"),

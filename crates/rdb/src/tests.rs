@@ -10,10 +10,43 @@ use std::io::Read;
 
 use redis_core::serialised::{Checksum, Stream, StreamEntry, StreamGroup, StreamId};
 
-use crate::{Item, Key, KeyRef, Limits, Object, Options, RdbError, Reader, Version, Writer};
+use crate::{Item, Key, KeyRef, Keys, Limits, Object, Options, RdbError, Reader, Version, Writer};
 
 /// All items of a file.
 fn read_all(file: &[u8]) -> Result<Vec<Item>, RdbError> {
+    let one_by_one = read_each(file);
+    for bytes_max in [1, 50, 1 << 20] {
+        match (&one_by_one, read_batches(file, bytes_max)) {
+            (Ok(items), Ok(batches)) => assert_eq!(*items, batches, "in {bytes_max} bytes"),
+            (Err(_), Err(_)) => {}
+            (items, batches) => panic!("in {bytes_max} bytes: {items:?}, and {batches:?}"),
+        }
+    }
+    one_by_one
+}
+
+/// All items, the keys of which are read in batches of about so many bytes and decoded later.
+fn read_batches(file: &[u8], bytes_max: usize) -> Result<Vec<Item>, RdbError> {
+    let mut reader = Reader::new(file, Limits::default())?;
+    let (mut items, mut keys) = (Vec::new(), Keys::default());
+    loop {
+        let item = reader.next_keys(&mut keys, bytes_max)?;
+        for number in 0..keys.len() {
+            items.extend(keys.decode(number)?.map(|key| Item::Key(key.into())));
+        }
+        match item {
+            Some(Item::End) => {
+                assert!(reader.into_inner().is_empty());
+                return Ok(items);
+            }
+            Some(item) => items.push(item),
+            None => assert!(keys.bytes() >= bytes_max && !keys.is_empty()),
+        }
+    }
+}
+
+/// As [`read_batches`], one by one.
+fn read_each(file: &[u8]) -> Result<Vec<Item>, RdbError> {
     let mut reader = Reader::new(file, Limits::default())?;
     let mut items = Vec::new();
     loop {
@@ -196,4 +229,38 @@ fn what_follows_a_file_is_not_read() {
     assert_eq!(reader.offset(), length as u64);
     assert_eq!(reader.next().expect("the end stays"), Item::End);
     assert_eq!(reader.into_inner().0, b"*1\r\n$4\r\nPING\r\n");
+}
+
+#[test]
+fn a_file_says_how_many_keys_come() {
+    let body = b"\xfe\x00\xfb\x41\x02\x03\x00\x01k\x01v\xfa\x01a\x01b\x00\x01l\x01v";
+    let file = file(b"REDIS0011", body);
+    let mut reader = Reader::new(&file[..], Limits::default()).expect("the head is right");
+    let mut keys = Keys::default();
+    let item = reader.next_keys(&mut keys, 100).expect("it reads");
+    assert_eq!(
+        (item, keys.len(), reader.take_sizes()),
+        (Some(Item::Database(0)), 0, None)
+    );
+    let item = reader.next_keys(&mut keys, 100).expect("it reads");
+    assert!(matches!(item, Some(Item::Aux { .. })), "{item:?}");
+    assert_eq!((keys.len(), keys.bytes()), (1, 5));
+    assert_eq!(
+        (reader.take_sizes(), reader.take_sizes()),
+        (Some(258), None)
+    );
+    assert_eq!(reader.offset(), 9 + body.len() as u64 - 5);
+}
+
+#[test]
+fn items_that_are_skipped_are_not_kept_with_keys() {
+    // The data of a module that belongs to no key, between two keys: the module's number, an opcode, a string, the end.
+    let module = [&b"\xf7\x01\x02\x00\x05\x40\xff"[..], &[b'm'; 255], &[0]].concat();
+    let body = [&b"\x00\x01k\x01v"[..], &module, b"\x00\x01l\x01v"].concat();
+    let file = file(b"REDIS0011", &body);
+    let mut reader = Reader::new(&file[..], Limits::default()).expect("the head is right");
+    let mut keys = Keys::default();
+    let item = reader.next_keys(&mut keys, 1000).expect("it reads");
+    assert_eq!((item, keys.len(), keys.bytes()), (Some(Item::End), 2, 10));
+    assert_eq!(reader.module_items(), 1);
 }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdb::{Item, Limits, Reader};
-
 use super::LinkError;
+use super::data_set::read_data_set;
 use super::payload::{Framing, Payload};
 use super::synced::SyncedOffset;
 use super::wire::{Ends, Wire};
 use crate::acl::User;
 use crate::commands::{Dispatcher, Failure, FullSync};
 use crate::config::Settings;
-use crate::keyspace::{Alone, Keyspace, RECLAIM_TIME_MAX, Use, now_ms};
+use crate::keyspace::{Alone, Keyspace, RECLAIM_TIME_MAX, now_ms};
 use crate::state::failover::Phase;
 use crate::state::replication::{Following, Link, Place, ReplicationId, Stream};
 use crate::state::{Endpoint, Server, Session};
@@ -421,32 +420,6 @@ impl<'t, 'e> Talk<'t, 'e> {
             words.extend([&b"FACK"[..], synced.as_bytes()]);
         }
         self.wire.call(&words)
-    }
-}
-
-fn read_data_set(
-    payload: &mut Payload<'_, '_>,
-    sync: &mut FullSync<'_>,
-    place: &mut Place,
-) -> Result<(), LinkError> {
-    let mut reader = Reader::new(payload, Limits::default())?;
-    loop {
-        match reader.next()? {
-            Item::End => return Ok(()),
-            Item::Database(db) => sync.select(db)?,
-            Item::Function(text) => sync.function(text),
-            Item::Key(key) => {
-                let used = Use::of(key.idle_s, key.frequency);
-                sync.key(&key.key, &key.value, key.expires_at, used)?;
-            }
-            Item::Aux { name, value } if name == b"repl-stream-db" => {
-                let db = str::from_utf8(&value).ok();
-                let db = db.and_then(|db| db.parse().ok());
-                // The stream begins with a SELECT in any case.
-                place.db = db.filter(|&db| sync.has(db)).unwrap_or(0);
-            }
-            Item::Aux { .. } => {}
-        }
     }
 }
 

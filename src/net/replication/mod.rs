@@ -3,6 +3,7 @@
 //!
 //! The thread reads no more than it has applied, but for a buffer: a slow pool slows the master's sending down.
 
+mod data_set;
 mod link;
 mod payload;
 mod synced;

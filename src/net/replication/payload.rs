@@ -92,6 +92,11 @@ impl<'p, 'e> Payload<'p, 'e> {
         });
     }
 
+    /// How many bytes there are in all, where the master has said so.
+    pub(super) fn total(&self) -> Option<u64> {
+        self.total
+    }
+
     /// What went wrong with the link, if it was the link.
     pub(super) fn take_failure(&mut self) -> Option<LinkError> {
         self.failure.take()

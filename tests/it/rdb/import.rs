@@ -145,6 +145,89 @@ fn damaged_files_leave_the_pool_empty() -> TestResult {
     Ok(())
 }
 
+/// The head of a file that says of its database that it has so many keys.
+fn head_with_sizes(keys: u32) -> Vec<u8> {
+    let mut file = b"REDIS0011\xfe\x00\xfb\x80".to_vec();
+    file.extend_from_slice(&keys.to_be_bytes());
+    file.push(0);
+    file
+}
+
+/// Appends keys with their numbers as values.
+fn push_numbers(file: &mut Vec<u8>, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        let (key, value) = (format!("key:{number:06}"), format!("value:{number:06}"));
+        file.extend_from_slice(&[0, 10]);
+        file.extend_from_slice(key.as_bytes());
+        file.push(12);
+        file.extend_from_slice(value.as_bytes());
+    }
+}
+
+#[test]
+fn many_keys_are_stored_by_several_threads() -> TestResult {
+    const KEYS: u32 = 20_000;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("many.rdb");
+    // What the file says of the number of its keys is only a hint.
+    for said in [0, KEYS, u32::MAX] {
+        let mut file = head_with_sizes(said);
+        push_numbers(&mut file, 0..KEYS);
+        file.extend_from_slice(b"\xfe\x03\xfb\x01\x00");
+        push_numbers(&mut file, 0..3000);
+        let mut twice = file.clone();
+        for file in [&mut file, &mut twice] {
+            file.extend_from_slice(b"\xff\0\0\0\0\0\0\0\0");
+        }
+        fs::write(&path, &file)?;
+        let with = importing("cmap", folder.path(), &path);
+        let mut server = Server::start_with(with)?;
+        for round in 0..2 {
+            let mut client = server.raw()?;
+            for (db, keys) in [(0, KEYS), (3, 3000)] {
+                client.line(&format!("SELECT {db}"))?;
+                assert_eq!(client.line("DBSIZE")?, Value::Integer(keys.into()));
+                for number in (0..keys).step_by(97) {
+                    let value = format!("value:{number:06}").into_bytes();
+                    let got = client.line(&format!("GET key:{number:06}"))?;
+                    assert_eq!(got, Value::Bulk(value), "{said} {round} {number}");
+                }
+            }
+            // The next start has the index as the import has left it.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            server.kill_9()?;
+            server.set_options(options("cmap", folder.path()));
+            server.resume()?;
+        }
+        assert!(
+            server
+                .log()
+                .contains("index of the last process is taken over"),
+            "{}",
+            server.log()
+        );
+        drop(server);
+
+        // The same key in the first and in the last batch.
+        twice.truncate(twice.len() - 9);
+        twice.extend_from_slice(b"\xfe\x00");
+        push_numbers(&mut twice, 7..8);
+        twice.extend_from_slice(b"\xff\0\0\0\0\0\0\0\0");
+        fs::write(&path, &twice)?;
+        let pool = folder.path().join(format!("pool-{said}"));
+        let said = refused_start(&importing("cmap", folder.path(), &path), &pool)?;
+        assert!(
+            said.contains("the key 'key:000007' is there twice"),
+            "{said}"
+        );
+        let server = Server::start_with(
+            options("cmap", folder.path()).directive("pool-path", &pool.display().to_string()),
+        )?;
+        assert_empty(&server)?;
+    }
+    Ok(())
+}
+
 /// A file of strings that do not compress.
 fn rdb_of_strings(count: u32, bytes: usize) -> TestResult<Vec<u8>> {
     let options = rdb::Options {

@@ -38,9 +38,11 @@ pub(super) fn decompress(compressed: &[u8], bytes: usize) -> Option<Vec<u8>> {
             return None;
         }
         let start = string.len().checked_sub(distance)?;
-        // A repetition may overlap its own output. Then the bytes between repeat in a cycle.
-        for from in start..start + length {
-            string.push(string[from]);
+        // A repetition may overlap its own output. Then the bytes between repeat in a cycle, of which each step has more.
+        while length > 0 {
+            let step = length.min(string.len() - start);
+            string.extend_from_within(start..start + step);
+            length -= step;
         }
     }
     (string.len() == bytes).then_some(string)
