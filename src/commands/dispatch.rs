@@ -427,6 +427,10 @@ impl Dispatcher {
     ) -> Next {
         match outcome {
             Ok(Outcome::Written) => Next::Continue,
+            Ok(Outcome::Reply(Reply::Integer(number))) => {
+                out.integer(number);
+                Next::Continue
+            }
             Ok(Outcome::Reply(reply)) => {
                 out.reply(&reply);
                 if let Reply::Error(text) = &reply {

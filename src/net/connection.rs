@@ -25,7 +25,7 @@ use self::unsent::{Progress, Unsent};
 use super::workers::Place;
 use crate::commands::{Dispatcher, Next};
 use crate::config::Settings;
-use crate::keyspace::{Keyspace, Presence};
+use crate::keyspace::{Hashes, Keyspace, Presence};
 use crate::protocol::{
     Args, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser,
 };
@@ -397,6 +397,7 @@ impl Connection {
         } = self;
         let mut around = dispatcher.begin(keyspace, server, session);
         let mut ahead = ahead::borrow();
+        let (mut hashes, mut hashes_taken) = (Hashes::new(), 0);
         let batch = loop {
             if out.len() > gathered_max
                 || consumed_all > INPUT_BYTES_PER_COMMIT
@@ -413,16 +414,23 @@ impl Connection {
                 ahead.clear();
             } else if ahead.is_empty() && parser.is_between_requests() {
                 ahead.read(input, consumed_all, limits.bulk_bytes_max);
+                (hashes, hashes_taken) = (Hashes::new(), 0);
                 // For a single request it would gain nothing.
                 if ahead.len() > 1 && around.presence.is_inside() {
-                    ahead::fetch(keyspace, session.db, input, &ahead);
+                    hashes = ahead::fetch(keyspace, session.db, input, &ahead);
                     // The fetching serves all of these requests, so its time must not count for the first one.
                     dispatcher.skip_time();
                 }
             }
             let inline;
+            let mut known = None;
             let (args, consumed) = if let Some((arguments, end)) = ahead.take() {
-                (Args::new(input, arguments), end - consumed_all)
+                let args = Args::new(input, arguments);
+                if let Some(key) = args.get(1) {
+                    known = hashes.get(hashes_taken).map(|&hash| (key, hash));
+                    hashes_taken += 1;
+                }
+                (args, end - consumed_all)
             } else {
                 let rest = &input[consumed_all..];
                 let parsed = match parser.parse(rest, limits) {
@@ -450,7 +458,8 @@ impl Connection {
                 }
             };
             consumed_all += consumed;
-            match dispatcher.execute(&mut around, session, args, out) {
+            let execute = || dispatcher.execute(&mut around, session, args, out);
+            match keyspace.knowing(known, execute) {
                 Next::Continue if consumed_all == input.len() => break Batch::Done,
                 Next::Continue => {}
                 Next::Close => break Batch::Close,

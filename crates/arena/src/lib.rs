@@ -16,6 +16,7 @@ mod owner;
 mod region;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::fs::File;
 use std::io;
@@ -33,6 +34,7 @@ pub use owner::{Kind, Owner};
 #[cfg(feature = "testing")]
 pub use region::testing;
 pub use region::{Found, Region};
+pub use words::{Lines, Run, Word};
 
 /// Bytes of an extent.
 pub const EXTENT_BYTES: usize = 4096;

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
 use super::owner::{Kind, Owner};
+use super::words::{Run, Word};
 use super::{Arena, EXTENT_LINES, EXTENT_WORDS, FIRST_MARK, LINE_WORDS, Mark};
 
 // The words of an extent of old values: the mark behind which they were noted, its number among those of the mark, how many
@@ -68,7 +69,7 @@ pub struct Region {
     /// Extents of old values, from the oldest tag to the newest.
     undo: VecDeque<(u64, u32)>,
     /// The one that is being filled, and how many pairs it has.
-    open: Option<(u32, usize)>,
+    open: Option<(Run<EXTENT_WORDS>, usize)>,
     ordinal: u64,
     /// The tag of which not all old values were noted.
     unlogged: u64,
@@ -172,41 +173,50 @@ impl Region {
     /// published.
     #[inline]
     pub fn set(&mut self, at: usize, value: u64) {
-        let word = &self.arena.slice(at, 1)[0];
-        let old = word.load(Ordering::Relaxed);
-        if old != value {
-            if self.unlogged != self.tag {
-                self.note(at, old);
-            }
-            store(word, value);
+        let word = self.arena.run::<1>(at).word(0);
+        if word.word.load(Ordering::Relaxed) != value {
+            self.set_all([(word, value)]);
         }
     }
 
-    /// Notes the old value of a word.
+    /// As [`set`](Self::set), for different words, of which each gets another value. The old values of all are noted together
+    /// before the first of them changes.
     #[inline]
-    fn note(&mut self, at: usize, old: u64) {
-        let Some((extent, count)) = self.room() else {
-            return;
-        };
-        let first = extent as usize * EXTENT_WORDS;
-        let pair = self.arena.slice(first + PAIRS + 2 * count, 2);
-        store(&pair[0], at as u64);
-        store(&pair[1], old);
-        store(&self.arena.slice(first + COUNT, 1)[0], count as u64 + 1);
-        self.open = Some((extent, count + 1));
+    pub fn set_all<const N: usize>(&mut self, changes: [(Word, u64); N]) {
+        if self.unlogged != self.tag {
+            self.note(changes.map(|(word, _)| word));
+        }
+        for (word, value) in changes {
+            store(word.word, value);
+        }
     }
 
-    /// The extent that takes the next old value, and how many it has.
+    /// Notes the values that words have.
     #[inline]
-    fn room(&mut self) -> Option<(u32, usize)> {
+    fn note<const N: usize>(&mut self, words: [Word; N]) {
+        let Some((extent, count)) = self.room(N) else {
+            return;
+        };
+        let pairs = extent.words()[PAIRS..].as_chunks::<2>().0[count..].iter();
+        for ([number, old], word) in pairs.zip(words) {
+            store(number, word.number as u64);
+            store(old, word.word.load(Ordering::Relaxed));
+        }
+        store(&extent.words()[COUNT], (count + N) as u64);
+        self.open = Some((extent, count + N));
+    }
+
+    /// The extent that takes the next `more` old values, and how many it has.
+    #[inline]
+    fn room(&mut self, more: usize) -> Option<(Run<EXTENT_WORDS>, usize)> {
         match self.open {
-            Some((_, count)) if count < PAIRS_MAX => self.open,
+            Some((_, count)) if count + more <= PAIRS_MAX => self.open,
             _ => self.more_room(),
         }
     }
 
     #[cold]
-    fn more_room(&mut self) -> Option<(u32, usize)> {
+    fn more_room(&mut self) -> Option<(Run<EXTENT_WORDS>, usize)> {
         if !self.arena.counts() {
             // Nobody goes back to anything.
             self.unlogged = self.tag;
@@ -225,14 +235,15 @@ impl Region {
             self.open = None;
             return None;
         };
-        let words = self.arena.words(extent);
+        let run = self.arena.run(extent as usize * EXTENT_WORDS);
+        let words = run.words();
         store(&words[COUNT], 0);
         store(&words[TAG], self.tag);
         store(&words[ORDINAL], self.ordinal);
         store(&words[CHECK], check(self.tag, self.ordinal));
         self.ordinal += 1;
         self.undo.push_back((self.tag, extent));
-        self.open = Some((extent, 0));
+        self.open = Some((run, 0));
         self.open
     }
 

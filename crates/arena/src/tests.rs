@@ -64,6 +64,41 @@ fn what_was_not_published_is_taken_back() {
 }
 
 #[test]
+fn words_that_change_together_are_taken_back_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("arena");
+    let (arena, _) = open(&path);
+    let mut region = Region::new(arena, OWNER);
+    let first = region.take(Kind::Heads) * LINE_WORDS;
+    let extent = u32::try_from(first / EXTENT_WORDS).expect("an extent");
+    let mark = arena.begin_mark();
+    region.note_mark(mark);
+    arena.publish(mark, Point::default());
+    // An extent of old values has no whole number of threes, nor of twos behind one.
+    region.set(first, 1);
+    for round in 2..500 {
+        let line = arena.lines(extent).line(round);
+        let one = arena.run::<2>(first);
+        region.set_all([
+            (one.word(0), round as u64),
+            (one.word(1), round as u64),
+            (line.word(7), round as u64),
+        ]);
+        region.set_all([(line.word(5), round as u64), (line.word(6), 1)]);
+        assert_eq!((one.get(0), line.get(7)), (round as u64, round as u64));
+    }
+    arena.release();
+    let (arena, opening) = open(&path);
+    let Opening::Left(_, mut found) = opening else {
+        panic!("{opening:?}");
+    };
+    let _region = Region::reopen(arena, found.pop().expect("a region")).expect("it fits");
+    for at in 0..EXTENT_WORDS {
+        assert_eq!(word(arena, first + at), 0, "word {at}");
+    }
+}
+
+#[test]
 fn extents_are_given_out_again_only_behind_a_mark() {
     let folder = tempfile::tempdir().expect("a folder");
     let (arena, _) = open(&folder.path().join("arena"));

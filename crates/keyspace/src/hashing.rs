@@ -1,5 +1,6 @@
 //! The hash of keys: it decides in which shard and partition a key lies.
 
+use std::cell::Cell;
 use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
@@ -42,6 +43,33 @@ impl Hashing {
         hasher.finish()
     }
 
+    /// As [`hash`](Self::hash), of a key that a call names: perhaps the thread [knows](Self::knowing) it.
+    #[inline]
+    pub(super) fn hash_of_key(&self, key: &[u8]) -> u64 {
+        let known = KNOWN.get();
+        let is_it = known.start == key.as_ptr().addr() && known.len == key.len();
+        if is_it && known.seed == self.seed {
+            known.hash
+        } else {
+            self.hash(key)
+        }
+    }
+
+    /// Has this thread know a key's hash while `run` runs. It knows the key by where it lies: the bytes there are borrowed, so
+    /// they stay as they are until then.
+    #[inline]
+    pub(super) fn knowing<R>(&self, key: &[u8], hash: u64, run: impl FnOnce() -> R) -> R {
+        debug_assert_eq!(hash, self.hash(key), "the hash of another key");
+        let _forget = Forget;
+        KNOWN.set(Known {
+            start: key.as_ptr().addr(),
+            len: key.len(),
+            seed: self.seed,
+            hash,
+        });
+        run()
+    }
+
     /// How many shards lie in one partition.
     pub(super) fn shards_per_partition(&self) -> usize {
         self.shards_per_partition
@@ -61,5 +89,63 @@ impl Hashing {
             generation,
             key,
         }
+    }
+}
+
+/// A key whose hash is known.
+#[derive(Clone, Copy)]
+struct Known {
+    start: usize,
+    len: usize,
+    /// Of the pool that the hash is for.
+    seed: u64,
+    hash: u64,
+}
+
+/// No key lies there.
+const UNKNOWN: Known = Known {
+    start: 0,
+    len: 0,
+    seed: 0,
+    hash: 0,
+};
+
+thread_local! {
+    static KNOWN: Cell<Known> = const { Cell::new(UNKNOWN) };
+}
+
+/// Forgets the known key, also where a call panics.
+struct Forget;
+
+impl Drop for Forget {
+    #[inline]
+    fn drop(&mut self) {
+        KNOWN.set(UNKNOWN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_key_is_known_where_it_lies_and_not_for_longer() {
+        let (hashing, other) = (Hashing::new(7, 1), Hashing::new(8, 1));
+        let mut name = b"a key".to_vec();
+        let hash = hashing.hash(&name);
+        hashing.knowing(&name, hash, || {
+            assert_eq!(KNOWN.get().hash, hash);
+            assert_eq!(hashing.hash_of_key(&name), hash);
+            // A part of it is another key, and another pool has another hash.
+            assert_eq!(hashing.hash_of_key(&name[..3]), hashing.hash(b"a k"));
+            assert_eq!(hashing.hash_of_key(&name[1..]), hashing.hash(b" key"));
+            assert_eq!(other.hash_of_key(&name), other.hash(b"a key"));
+        });
+        name[0] = b'b';
+        assert_eq!(hashing.hash_of_key(&name), hashing.hash(b"b key"));
+        let failed = std::panic::catch_unwind(|| {
+            hashing.knowing(&name, hashing.hash(b"b key"), || panic!("the call fails"));
+        });
+        assert!(failed.is_err() && KNOWN.get().start == 0);
     }
 }

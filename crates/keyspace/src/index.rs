@@ -14,6 +14,7 @@ mod kept;
 mod leaf;
 mod leaves;
 mod names;
+mod replace;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,8 @@ mod walk;
 
 pub use entry::Entry;
 pub use kept::LAYOUT;
-pub use names::{Found, IndexKey, Located, Named, Names, Naming, OnName, Seat};
+pub use names::{Found, IndexKey, Likely, Located, Named, Names, Naming, OnName, Seat};
+pub use replace::Replacement;
 
 use super::{Cursor, Kind, Millis};
 use arena::{Arena, Found as Left, Mark, Owner};
@@ -218,11 +220,37 @@ impl Index {
         Ok(None)
     }
 
-    /// The entry that most likely is the one with this hash, with the location of its record: the only one of which the bits
-    /// fit, or the first. Only the record tells whether it has the key.
+    /// As [`get`](Self::get), for a key that was fetched before: where it most likely is.
     #[inline]
-    pub fn guess(&self, hash: u64) -> Option<(Entry<'_>, Location)> {
-        let (_, entry) = self.alike(hash).next()?;
+    pub fn get_likely<'a>(
+        &'a self,
+        hash: u64,
+        key: &'a [u8],
+        names: &dyn Names,
+        likely: Option<Likely<'a>>,
+    ) -> Result<Option<Found<'a>>, StoreError> {
+        if let Some(Likely { entry, seat }) = likely
+            && entry.hash_bits() == self.hash_bits(hash)
+            && let Some(found) = self.found((entry, seat), key, names)?
+        {
+            return Ok(Some(found));
+        }
+        self.get(hash, key, names)
+    }
+
+    /// The entry that most likely is the one with this hash, with the location of its record: the only one of which the bits
+    /// fit, or the first. Only the record tells whether it has the key. `likely` is where it most likely is, if that was fetched
+    /// before.
+    #[inline]
+    pub fn guess<'a>(
+        &'a self,
+        hash: u64,
+        likely: Option<Likely<'a>>,
+    ) -> Option<(Entry<'a>, Location)> {
+        let entry = match likely {
+            Some(likely) if likely.entry.hash_bits() == self.hash_bits(hash) => likely.entry,
+            _ => self.alike(hash).next()?.1,
+        };
         Some((entry, self.location(entry)))
     }
 
@@ -268,20 +296,26 @@ impl Index {
         self.leaves.prefetch(self.leaf_number(hash));
     }
 
-    /// Fetches the entry that most likely has this hash into the processor's cache, or the place that a new one will get.
+    /// Fetches the entry that most likely has this hash into the processor's cache, or the place that a new one will get. Returns
+    /// the entry.
     #[inline]
-    pub fn prefetch_entry(&self, hash: u64) {
+    pub fn prefetch_entry(&self, hash: u64) -> Option<Likely<'_>> {
         let number = self.leaf_number(hash);
-        match self.leaves.likely(number, hash) {
-            Some(Entry(words)) => prefetch(words),
-            None => prefetch(self.leaves.entries(number).as_ptr_range().end),
-        }
+        let Some((position, entry)) = self.leaves.likely(number, hash) else {
+            prefetch(self.leaves.entries(number).as_ptr_range().end);
+            return None;
+        };
+        prefetch(entry.0);
+        Some(Likely {
+            entry,
+            seat: Seat::new(number, position),
+        })
     }
 
     /// The location of the record that most likely has this hash; the record itself is not read.
     #[inline]
     pub fn likely(&self, hash: u64) -> Option<Location> {
-        let entry = self.leaves.likely(self.leaf_number(hash), hash)?;
+        let (_, entry) = self.leaves.likely(self.leaf_number(hash), hash)?;
         Some(self.location(entry))
     }
 
@@ -327,37 +361,6 @@ impl Index {
         }
     }
 
-    /// Records a key's new value. Returns its entry, and where a look-up would find it; `None` if the index does not have the
-    /// key.
-    pub fn replace(
-        &mut self,
-        hash: u64,
-        key: &[u8],
-        old: Located,
-        kind: Kind,
-        location: Location,
-        expires_at: Option<Millis>,
-    ) -> Option<(Entry<'_>, Located)> {
-        let (number, position) = self.position(hash, key, old)?;
-        self.note_deadline(number, expires_at);
-        let entry = Entry(self.leaves.entries(number).get(position)?).bits();
-        self.expiring += usize::from(expires_at.is_some());
-        self.expiring -= usize::from(entry.has_deadline());
-        let mut changed = entry.changed(kind, expires_at.is_some());
-        match &mut self.beside {
-            None => changed.place = location,
-            Some(beside) => beside.set(entry.place, location, expires_at),
-        }
-        self.leaves.set(number, position, changed);
-        let located = Located {
-            location,
-            kind,
-            expires_at,
-            seat: Seat::new(number, position),
-        };
-        Some((Entry(self.leaves.entries(number).get(position)?), located))
-    }
-
     /// Removes a key that a look-up has found; returns whether it was there.
     pub fn remove(&mut self, hash: u64, key: &[u8], old: Located, names: &dyn Names) -> bool {
         let Some((number, position)) = self.position(hash, key, old) else {
@@ -385,7 +388,10 @@ impl Index {
         let number = self.leaf_number(hash);
         let mut alike = self.leaves.alike(number, hash, hash_bits);
         if let Some((position, _)) = alike.find(|(_, entry)| entry.place() == from) {
-            self.leaves.set_place(number, position, to);
+            self.leaves.change((number, position), from, |entry| Bits {
+                place: to,
+                ..entry
+            });
         }
     }
 

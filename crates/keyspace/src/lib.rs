@@ -74,7 +74,7 @@ pub use memory_check::{
     MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
 };
 pub use place::Place;
-pub use prefetch::{Ahead, PREFETCHED};
+pub use prefetch::{Ahead, Hashes, PREFETCHED};
 pub use reading::StringView;
 pub use replacement::Replacement;
 pub use stats::{DatabaseStats, StoreStats};

@@ -3,7 +3,7 @@
 use lock_order::{ReadGuard, RwLock, WriteGuard};
 use smallvec::SmallVec;
 
-use super::hashing::shard_of;
+use super::hashing::{SHARDS, shard_of};
 use super::shard::Shard;
 use super::update::{Each, LockedKey, LockedShards};
 use super::waiting::YIELDS_MAX;
@@ -12,12 +12,53 @@ use super::{Access, Keyspace, KeyspaceError, PREFETCHED};
 /// Calls with several keys rarely have more than this; these need no allocation.
 pub(super) type Several<T> = SmallVec<[T; PREFETCHED]>;
 
-/// The numbers of locked shards in ascending order, the shards, and the keys.
-pub(super) type SeveralLocked<'s, 'k> = (
-    Several<usize>,
-    Several<WriteGuard<'s, Shard>>,
-    Several<LockedKey<'k>>,
-);
+/// The shards that a call of several keys has locked.
+#[derive(Debug)]
+pub(super) struct Locks<G> {
+    /// Their numbers, in ascending order.
+    pub(super) numbers: Several<usize>,
+    /// Their locks, in the same order.
+    pub(super) shards: Several<G>,
+    /// For each key of the call, the position of its shard.
+    pub(super) places: Several<usize>,
+}
+
+impl<G> Default for Locks<G> {
+    fn default() -> Self {
+        Self {
+            numbers: Several::new(),
+            shards: Several::new(),
+            places: Several::new(),
+        }
+    }
+}
+
+impl<G> Locks<G> {
+    /// Notes which shards the keys with these hashes need. Each shard is locked once, in ascending order.
+    fn note(&mut self, hashes: &[u64]) {
+        let mut needed = [0u64; SHARDS / 64];
+        for &hash in hashes {
+            let number = shard_of(hash);
+            needed[number / 64] |= 1 << (number % 64);
+        }
+        let mut positions = [0u8; SHARDS];
+        self.numbers.clear();
+        for (word, mut bits) in needed.into_iter().enumerate() {
+            while bits != 0 {
+                let number = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                // There are no more positions than shards.
+                positions[number] = u8::try_from(self.numbers.len()).unwrap_or(u8::MAX);
+                self.numbers.push(number);
+            }
+        }
+        let place = |&hash: &u64| usize::from(positions[shard_of(hash)]);
+        self.places.clear();
+        self.places.extend(hashes.iter().map(place));
+    }
+}
+
+const _: () = assert!(SHARDS <= 256 && SHARDS.is_multiple_of(64));
 
 /// Locks shards; see [`Keyspace::locking`].
 #[derive(Clone, Copy, Debug)]
@@ -28,37 +69,38 @@ pub(super) struct Locking<'s> {
 impl<'s> Locking<'s> {
     pub(super) fn hashes(self, keys: &[(usize, &[u8])]) -> Several<u64> {
         keys.iter()
-            .map(|(_, key)| self.keyspace.hashing.hash(key))
+            .map(|(_, key)| self.keyspace.hashing.hash_of_key(key))
             .collect()
     }
 
-    /// Locks the shards of several keys. Returns their numbers in ascending order, so that two calls never wait for
-    /// each other, and the locks. All these shards are indexed, and so are the elements of the keys' collections.
+    /// Locks the shards of several keys, in ascending order, so that two calls never wait for each other. All these shards are
+    /// indexed, and so are the elements of the keys' collections.
     pub(super) fn lock_shards<G>(
         self,
         keys: &[(usize, &[u8])],
         hashes: &[u64],
+        locks: &mut Locks<G>,
         lock: impl Fn(&'s RwLock<Shard>) -> G,
         shard: impl for<'g> Fn(&'g G) -> &'g Shard,
-    ) -> Result<(Several<usize>, Several<G>), KeyspaceError> {
-        let mut numbers: Several<usize> = hashes.iter().map(|&hash| shard_of(hash)).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
+    ) -> Result<(), KeyspaceError> {
+        locks.note(hashes);
         loop {
-            let mut shards = Several::with_capacity(numbers.len());
+            let Locks {
+                numbers, shards, ..
+            } = &mut *locks;
             let missing = numbers.iter().find(|&&number| {
                 shards.push(lock(&self.keyspace.shards[number]));
                 !shards.last().is_some_and(|one| shard(one).indexed)
             });
             if let Some(&missing) = missing {
-                drop(shards);
+                shards.clear();
                 self.keyspace.loading().index_shard(missing)?;
                 continue;
             }
             let mut missing = None;
             if self.keyspace.may_lack_elements() {
-                for (&(db, key), &hash) in keys.iter().zip(hashes) {
-                    let shard = shard(&shards[numbers.partition_point(|&n| n < shard_of(hash))]);
+                for ((&(db, key), &hash), &place) in keys.iter().zip(hashes).zip(&locks.places) {
+                    let shard = shard(&locks.shards[place]);
                     let generation = self.keyspace.generations.of(db);
                     let found = shard.get(self.keyspace.names(generation), hash, key)?;
                     missing = missing.or(self
@@ -68,9 +110,9 @@ impl<'s> Locking<'s> {
                 }
             }
             let Some(missing) = missing else {
-                return Ok((numbers, shards));
+                return Ok(());
             };
-            drop(shards);
+            locks.shards.clear();
             self.keyspace.loading().read_elements(missing)?;
         }
     }
@@ -82,7 +124,7 @@ impl<'s> Locking<'s> {
         key: &'k [u8],
         access: Access,
     ) -> Result<(WriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(key);
+        let hash = self.keyspace.hashing.hash_of_key(key);
         let mut yields = 0;
         loop {
             let shard = self.write_shard(shard_of(hash))?;
@@ -126,46 +168,49 @@ impl<'s> Locking<'s> {
         keys: &[(usize, &'k [u8])],
         access: Access,
     ) -> Result<(LockedShards<'s>, Each<LockedKey<'k>>), KeyspaceError> {
-        let (numbers, shards, keys) = self.lock_several(keys, access)?;
+        let (mut locks, mut locked) = (Locks::default(), Several::new());
+        self.lock_several(keys, access, &mut locks, &mut locked)?;
+        let Locks {
+            numbers, shards, ..
+        } = locks;
         let shards = (numbers.into_iter().collect(), shards.into_iter().collect());
-        Ok((shards, keys.into_iter().collect()))
+        Ok((shards, locked.into_iter().collect()))
     }
 
-    /// As [`lock_keys`](Self::lock_keys), without an allocation for [`PREFETCHED`] keys.
+    /// As [`lock_keys`](Self::lock_keys), without an allocation for [`PREFETCHED`] keys. What the caller lends is empty before.
     pub(super) fn lock_several<'k>(
         self,
         keys: &[(usize, &'k [u8])],
         access: Access,
-    ) -> Result<SeveralLocked<'s, 'k>, KeyspaceError> {
-        let hashes = self.hashes(keys);
-        self.keyspace.reading().prefetch_all(keys, &hashes, false);
+        locks: &mut Locks<WriteGuard<'s, Shard>>,
+        locked: &mut Several<LockedKey<'k>>,
+    ) -> Result<(), KeyspaceError> {
+        let hash = |&(_, key): &(usize, &[u8])| self.keyspace.hashing.hash_of_key(key);
+        let hashes: Several<u64> = keys.iter().map(hash).collect();
         let mut yields = 0;
-        let (numbers, shards) = loop {
-            let (numbers, shards) =
-                self.lock_shards(keys, &hashes, RwLock::write, |shard| &**shard)?;
-            let mut each = keys.iter().zip(&hashes);
-            let has_to_yield = each.any(|(&(db, key), &hash)| {
-                let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
+        loop {
+            self.lock_shards(keys, &hashes, locks, RwLock::write, |shard| &**shard)?;
+            let mut each = keys.iter().zip(&locks.places);
+            let has_to_yield = each.any(|(&(db, key), &place)| {
+                let shard = &locks.shards[place];
                 self.keyspace.waiting().has_to_yield(shard, db, key, access)
             });
             if !has_to_yield || yields == YIELDS_MAX {
-                break (numbers, shards);
+                break;
             }
-            drop(shards);
+            locks.shards.clear();
             yields += 1;
             self.keyspace.waiting().serve();
-        };
-        let keys = keys
-            .iter()
-            .zip(hashes)
-            .map(|(&(db, key), hash)| LockedKey {
-                key,
-                hash,
-                db,
-                generation: self.keyspace.generations.of(db),
-            })
-            .collect();
-        Ok((numbers, shards, keys))
+        }
+        let generations = &self.keyspace.generations;
+        let keys = keys.iter().zip(&hashes);
+        locked.extend(keys.map(|(&(db, key), &hash)| LockedKey {
+            key,
+            hash,
+            db,
+            generation: generations.of(db),
+        }));
+        Ok(())
     }
 
     /// Locks a shard for reading. The shard is indexed.

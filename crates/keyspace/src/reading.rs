@@ -8,8 +8,9 @@ pub use strings::StringView;
 
 use super::clock::Clock;
 use super::hashing::shard_of;
-use super::index::Found;
-use super::prefetch::Wanted;
+use super::index::{Found, Likely};
+use super::locking::Locks;
+use super::prefetch::Fetched;
 use super::shard::Shard;
 use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Use, Value};
 
@@ -37,7 +38,7 @@ impl Keyspace {
         access: Access,
     ) -> Result<Option<KeyInfo>, KeyspaceError> {
         self.expiry().on_access(db, key, access.now)?;
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let found = shard.get(self.names(self.generations.of(db)), hash, key)?;
         Ok(self.expiry().live(found, access.now).map(|found| {
@@ -61,7 +62,7 @@ impl Keyspace {
         let Some(bits) = self.eviction.clock().bits_of(used, access.clock()) else {
             return Ok(());
         };
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let found = shard.get(self.names(self.generations.of(db)), hash, key)?;
         if let Some(found) = self.expiry().live(found, access.now) {
@@ -81,11 +82,16 @@ impl Keyspace {
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         self.expiry().on_access(db, key, access.now)?;
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        self.reading()
-            .one(&shard, (hash, key), generation, access, f)
+        let sought = Sought {
+            hash,
+            key,
+            generation,
+            likely: None,
+        };
+        self.reading().one(&shard, sought, access, f)
     }
 
     /// Reads several keys at one moment; they may repeat and lie in different databases. `each` gets the live value of
@@ -98,23 +104,50 @@ impl Keyspace {
     ) -> Result<(), KeyspaceError> {
         self.expiry().on_access_to_all(keys, access.now)?;
         let hashes = self.locking().hashes(keys);
-        self.reading().prefetch_all(keys, &hashes, true);
-        let (numbers, shards) =
-            self.locking()
-                .lock_shards(keys, &hashes, RwLock::read, |shard| &**shard)?;
-        for (&(db, key), &hash) in keys.iter().zip(&hashes) {
-            let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
-            let generation = self.generations.of(db);
-            let reading = self.reading();
-            let read = reading.one(shard, (hash, key), generation, access, |value| {
-                each(Some(value));
-            })?;
-            if read.is_none() {
-                each(None);
+        let mut locks = Locks::default();
+        self.locking()
+            .lock_shards(keys, &hashes, &mut locks, RwLock::read, |shard| &**shard)?;
+        let Locks { shards, places, .. } = &locks;
+        let mut fetched = Fetched::new();
+        // With more keys at once, the first ones would leave the cache before they are read.
+        for first in (0..keys.len()).step_by(PREFETCHED) {
+            let some = first..(first + PREFETCHED).min(keys.len());
+            fetched.clear();
+            for i in some.clone() {
+                let generation = self.generations.of(keys[i].0);
+                fetched.add(&shards[places[i]], generation, hashes[i], true);
+            }
+            fetched.fetch(self);
+            for i in some {
+                let ((db, key), hash) = (keys[i], hashes[i]);
+                let generation = self.generations.of(db);
+                let sought = Sought {
+                    hash,
+                    key,
+                    generation,
+                    likely: fetched.likely(i - first),
+                };
+                let read = self.reading();
+                let read = read.one(&shards[places[i]], sought, access, |value| {
+                    each(Some(value));
+                })?;
+                if read.is_none() {
+                    each(None);
+                }
             }
         }
         Ok(())
     }
+}
+
+/// A key that a call reads.
+#[derive(Clone, Copy)]
+struct Sought<'a> {
+    hash: u64,
+    key: &'a [u8],
+    generation: u32,
+    /// Where it most likely is, if it was fetched before.
+    likely: Option<Likely<'a>>,
 }
 
 /// The result of a look at one record.
@@ -135,37 +168,18 @@ pub(super) struct Reading<'k> {
 }
 
 impl Reading<'_> {
-    pub(super) fn prefetch_all(self, keys: &[(usize, &[u8])], hashes: &[u64], value: bool) {
-        if keys.len() <= 1 {
-            return;
-        }
-        // With more keys than this, the first ones would leave the cache before they are read.
-        let count = keys.len().min(16 * PREFETCHED);
-        let (keys, hashes) = (&keys[..count], &hashes[..count]);
-        for (keys, hashes) in keys.chunks(PREFETCHED).zip(hashes.chunks(PREFETCHED)) {
-            let wanted = |(&(db, _), &hash): (&(usize, &[u8]), &u64)| Wanted {
-                hash,
-                generation: self.keyspace.generations.of(db),
-                value,
-            };
-            let each = keys.iter().zip(hashes);
-            self.keyspace.prefetch_hashed(each.map(wanted));
-        }
-    }
-
     /// Runs `f` on the live value of a key of a locked shard; returns `None` if there is none.
     #[inline]
     fn one<R>(
         self,
         shard: &Shard,
-        (hash, key): (u64, &[u8]),
-        generation: u32,
+        sought: Sought<'_>,
         access: Access,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let mut f = Some(f);
         let read = |value: Value<'_>| f.take().map(|f| f(value));
-        match self.at_once(shard, (hash, key), generation, access, false, read)? {
+        match self.at_once(shard, sought, access, false, read)? {
             AtOnce::Read(result) => return Ok(result),
             AtOnce::Absent => return Ok(None),
             AtOnce::NotSo => {}
@@ -173,6 +187,12 @@ impl Reading<'_> {
         let Some(f) = f else {
             return Ok(None);
         };
+        let Sought {
+            hash,
+            key,
+            generation,
+            ..
+        } = sought;
         let found = shard.get(self.keyspace.names(generation), hash, key)?;
         let found = self.keyspace.expiry().live(found, access.now);
         self.value(hash, generation, found, access, f)
@@ -184,18 +204,23 @@ impl Reading<'_> {
     fn at_once<R>(
         self,
         shard: &Shard,
-        (hash, key): (u64, &[u8]),
-        generation: u32,
+        sought: Sought<'_>,
         access: Access,
         only_string: bool,
         mut f: impl FnMut(Value<'_>) -> R,
     ) -> Result<AtOnce<R>, KeyspaceError> {
+        let Sought {
+            hash,
+            key,
+            generation,
+            likely,
+        } = sought;
         let Keyspace { hashing, store, .. } = self.keyspace;
         if self.keyspace.partitioned {
             return Ok(AtOnce::NotSo);
         }
         let index = shard.table(generation).map(|table| &table.index);
-        let Some((entry, location)) = index.and_then(|index| index.guess(hash)) else {
+        let Some((entry, location)) = index.and_then(|index| index.guess(hash, likely)) else {
             return Ok(AtOnce::Absent);
         };
         if (only_string && entry.kind() != Kind::String) || store.is_large(location) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::collection::SharedCollection;
-use super::index::{Entry, Found, Index, IndexKey, Located, Names, NewEntry};
+use super::index::{Entry, Found, Index, IndexKey, Likely, Located, Names, NewEntry, Replacement};
 use super::names::RecordNames;
 use super::ordered::{OrderedView, Views};
 use super::waiting::Queues;
@@ -76,6 +76,21 @@ impl Shard {
         match self.table(names.generation) {
             None => Ok(None),
             Some(table) => table.index.get(hash, key, &names),
+        }
+    }
+
+    /// As [`get`](Self::get), for a key that was fetched before: where it most likely is.
+    #[inline]
+    pub fn get_likely<'a>(
+        &'a self,
+        names: RecordNames<'_>,
+        hash: u64,
+        key: &'a [u8],
+        likely: Option<Likely<'a>>,
+    ) -> Result<Option<Found<'a>>, StoreError> {
+        match self.table(names.generation) {
+            None => Ok(None),
+            Some(table) => table.index.get_likely(hash, key, &names, likely),
         }
     }
 
@@ -197,14 +212,22 @@ impl Table {
         } = put;
         self.recent = None;
         let index = &mut self.index;
-        let replaced =
-            was.and_then(|was| index.replace(hash, key, was, kind, location, expires_at));
-        if let Some((entry, now)) = replaced {
+        let replacement = Replacement {
+            kind,
+            location,
+            expires_at,
+        };
+        let used = |bits| {
             if renewed {
-                entry.renew(access.now, clock);
+                clock.first(access.now)
             } else if access.touch {
-                entry.touch(access.now, clock);
+                clock.used(bits, access.now)
+            } else {
+                bits
             }
+        };
+        let replaced = was.and_then(|was| index.replace_used(hash, key, was, replacement, used));
+        if let Some(now) = replaced {
             return now;
         }
         let new = NewEntry {

@@ -281,6 +281,9 @@ impl Telling<'_> {
 /// The steps of a call of one key.
 impl KeyUpdate<'_> {
     /// Writes a change, records it in the index, and reports it.
+    // Each caller makes one kind of change, so each has only the steps of its kind.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     fn apply(&mut self, change: KeyWrite<'_>) -> Result<(), KeyspaceError> {
         let (keyspace, locked) = (self.keyspace, self.locked);
         let LockedKey {

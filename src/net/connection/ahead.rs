@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use smallvec::SmallVec;
 
-use crate::keyspace::{Ahead, Keyspace, PREFETCHED};
+use crate::keyspace::{Ahead, Hashes, Keyspace, PREFETCHED};
 use crate::protocol::{Lookahead, REQUESTS_AHEAD};
 
 const _: () = assert!(
@@ -28,8 +28,8 @@ pub(super) fn give_back(mut ahead: Lookahead) {
     AHEAD.set(ahead);
 }
 
-/// Prefetches the keys of the requests that were read ahead.
-pub(super) fn fetch(keyspace: &Keyspace, db: usize, input: &[u8], ahead: &Lookahead) {
+/// Prefetches the keys of the requests that were read ahead. Returns their hashes: one for each request with an argument.
+pub(super) fn fetch(keyspace: &Keyspace, db: usize, input: &[u8], ahead: &Lookahead) -> Hashes {
     let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = ahead
         .names_and_keys(input)
         .map(|(name, key)| Ahead {
@@ -38,5 +38,5 @@ pub(super) fn fetch(keyspace: &Keyspace, db: usize, input: &[u8], ahead: &Lookah
             value: !name.eq_ignore_ascii_case(b"set"),
         })
         .collect();
-    keyspace.prefetch(&keys);
+    keyspace.prefetch(&keys)
 }

@@ -196,7 +196,7 @@ impl<'a> Body<'a> {
 
     /// The element with that name.
     pub fn find(self, name: &[u8]) -> Option<Item<'a>> {
-        self.items().find(|item| item.name == name)
+        self.items().find(|item| is_same(item.name, name))
     }
 }
 
@@ -243,6 +243,12 @@ impl<'a> Iterator for Items<'a> {
         self.rest = rest;
         Some(Item { name, value })
     }
+}
+
+/// Whether two names are the same. Those of one collection are often as long and begin alike, so their ends come first.
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.last() == other.last() && one == other
 }
 
 /// Splits off a text; `None` at the end, and where the bytes are damaged.

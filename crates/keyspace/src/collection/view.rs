@@ -21,6 +21,7 @@ use super::stream::Stream;
 use super::{Body, Collection, Encoding, Shape};
 use crate::hashing::shard_of;
 use crate::index::Found;
+use crate::locking::Locks;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringView};
 
 /// A live value of any type.
@@ -233,7 +234,7 @@ impl Keyspace {
         f: impl FnOnce(Option<View<'_>>) -> R,
     ) -> Result<R, KeyspaceError> {
         self.expiry().on_access(db, key, access.now)?;
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         loop {
             let shard = self.locking().read_shard(shard_of(hash))?;
             let generation = self.generations.of(db);
@@ -298,12 +299,13 @@ impl Keyspace {
     ) -> Result<R, KeyspaceError> {
         self.expiry().on_access_to_all(keys, access.now)?;
         let hashes = self.locking().hashes(keys);
-        let (numbers, shards) =
-            self.locking()
-                .lock_shards(keys, &hashes, RwLock::read, |shard| &**shard)?;
+        let mut locks = Locks::default();
+        self.locking()
+            .lock_shards(keys, &hashes, &mut locks, RwLock::read, |shard| &**shard)?;
+        let Locks { shards, places, .. } = &locks;
         let mut held = Vec::with_capacity(keys.len());
-        for (&(db, key), &hash) in keys.iter().zip(&hashes) {
-            let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
+        for ((&(db, key), &hash), &place) in keys.iter().zip(&hashes).zip(places) {
+            let shard = &shards[place];
             let generation = self.generations.of(db);
             let found = shard.get(self.names(generation), hash, key)?;
             let Some(found) = self.expiry().live(found, access.now) else {

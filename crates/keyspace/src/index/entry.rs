@@ -47,17 +47,25 @@ impl Bits {
         }
     }
 
-    /// The same entry with another type, and perhaps a deadline.
-    pub fn changed(self, kind: Kind, expires: bool) -> Self {
+    /// The same entry with another type, perhaps a deadline, and the bits of another access.
+    #[inline]
+    pub fn changed(self, kind: Kind, expires: bool, access: u32) -> Self {
         let meta = meta(hash_bits(self.rest), kind, expires);
         Self {
-            rest: u64::from(meta) << 32 | self.rest & ACCESS_MASK,
+            rest: u64::from(meta) << 32 | u64::from(access),
             ..self
         }
     }
 
     pub fn hash_bits(self) -> u32 {
         hash_bits(self.rest)
+    }
+
+    /// The bits of the last access.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // Masked.
+    pub fn accessed(self) -> u32 {
+        (self.rest & ACCESS_MASK) as u32
     }
 
     pub fn has_deadline(self) -> bool {
@@ -152,11 +160,6 @@ impl Entry<'_> {
     pub fn set_accessed(self, bits: u32) {
         let rest = lasting(self.rest()) | u64::from(bits);
         self.0[1].store(rest, Ordering::Relaxed);
-    }
-
-    /// Records that the key was created anew.
-    pub fn renew(self, now: Millis, clock: Clock) {
-        self.set_accessed(clock.first(now));
     }
 
     /// For a collection's element: its number in the order in which elements were added. Elements record no accesses.

@@ -16,8 +16,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arena::{Arena, EXTENT_LINES, Found, Kind, LINE_WORDS, Mark, Owner, Region};
+use arena::{Arena, EXTENT_LINES, Found, Kind, LINE_WORDS, Lines, Mark, Owner, Region, Run};
 use foldhash::fast::FixedState;
+use store::Location;
 
 use super::entry::{Bits, Entry, HASH_BITS, Words, lasting};
 use super::leaf::{Alike, LEAF_ENTRIES_MAX, candidates, room_for, tag, tag_at};
@@ -45,6 +46,8 @@ const EXTENTS_TRIED: usize = 16;
 #[derive(Debug)]
 pub struct Kept {
     region: Region,
+    /// The leaves of each extent of the region.
+    lines: Vec<Lines>,
     len: usize,
     /// For each extent of blocks, a bit for each free line.
     free: Vec<u64>,
@@ -114,7 +117,9 @@ impl Kept {
     }
 
     fn over(region: Region) -> Self {
+        let heads = region.heads.iter();
         Self {
+            lines: heads.map(|&head| region.arena().lines(head)).collect(),
             free: Vec::new(),
             extents: HashMap::default(),
             free_lines: 0,
@@ -223,27 +228,34 @@ impl Kept {
         lines * LINE_WORDS * size_of::<u64>()
     }
 
+    /// The words of a leaf.
+    #[inline]
+    fn leaf(&self, number: usize) -> Run<LINE_WORDS> {
+        self.lines[number / EXTENT_LINES].line(number)
+    }
+
     /// The number of a leaf's first word.
     #[inline]
     fn head(&self, number: usize) -> usize {
-        let extent = self.region.heads[number / EXTENT_LINES] as usize;
-        (extent * EXTENT_LINES + number % EXTENT_LINES) * LINE_WORDS
+        self.leaf(number).first()
     }
 
     #[inline]
-    pub fn line(&self, number: usize) -> &[AtomicU64] {
-        self.region.arena().slice(self.head(number), LINE_WORDS)
+    pub fn line(&self, number: usize) -> &[AtomicU64; LINE_WORDS] {
+        self.leaf(number).words()
     }
 
+    #[inline]
     fn word(&self, number: usize, at: usize) -> u64 {
-        self.line(number)[at].load(Ordering::Relaxed)
+        self.leaf(number).get(at)
     }
 
     #[inline]
     fn block(&self, number: usize) -> Block {
-        Block::decode(self.line(number)[BLOCK].load(Ordering::Relaxed))
+        Block::decode(self.word(number, BLOCK))
     }
 
+    #[inline]
     pub fn entries(&self, number: usize) -> &[Words] {
         self.entries_of(self.block(number))
     }
@@ -265,7 +277,7 @@ impl Kept {
     /// The bytes of hashes, and the positions at which there is none.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // The lower half.
-    fn tags(line: &[AtomicU64]) -> ([u8; LEAF_ENTRIES_MAX], u32) {
+    fn tags(line: &[AtomicU64; LINE_WORDS]) -> ([u8; LEAF_ENTRIES_MAX], u32) {
         let mut tags = [0; LEAF_ENTRIES_MAX];
         for (bytes, word) in tags.chunks_exact_mut(8).zip(line) {
             bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
@@ -286,12 +298,12 @@ impl Kept {
     }
 
     #[inline]
-    pub fn likely(&self, number: usize, hash: u64) -> Option<Entry<'_>> {
+    pub fn likely(&self, number: usize, hash: u64) -> Option<(usize, Entry<'_>)> {
         let line = self.line(number);
         let (tags, wild) = Self::tags(line);
         let block = Block::decode(line[BLOCK].load(Ordering::Relaxed));
         let position = candidates(&tags, wild, hash).trailing_zeros() as usize;
-        self.entries_of(block).get(position).map(Entry)
+        Some((position, Entry(self.entries_of(block).get(position)?)))
     }
 
     /// Stores the words of the entry at a position of a block.
@@ -310,13 +322,50 @@ impl Kept {
         }
     }
 
-    /// Gives the entry at a position another record.
-    pub fn set(&mut self, number: usize, position: usize, bits: Bits) {
-        let (head, block) = (self.head(number), self.block(number));
-        let old = Entry(&self.entries_of(block)[position]).bits();
-        let sum = self.word(number, SUM) ^ mixed_entry(position, old) ^ mixed_entry(position, bits);
-        self.store_entry(block, position, bits);
-        self.region.set(head + SUM, sum);
+    /// Gives the entry at a position another record: the one that `change` tells. Returns `false`, and changes nothing, if there
+    /// is no such entry, or if it does not name `place`.
+    #[inline]
+    pub fn change(
+        &mut self,
+        number: usize,
+        position: usize,
+        place: Location,
+        change: impl FnOnce(Bits) -> Bits,
+    ) -> bool {
+        if number >= self.len {
+            return false;
+        }
+        let leaf = self.leaf(number);
+        let block = Block::decode(leaf.get(BLOCK));
+        if position >= block.entries {
+            return false;
+        }
+        let first = block.line * LINE_WORDS + 2 * position;
+        let entry = self.region.arena().run::<2>(first);
+        let old = Entry(entry.words()).bits();
+        if old.place != place {
+            return false;
+        }
+        let new = change(old);
+        let mut sum = leaf.get(SUM);
+        let at = LINE_WORDS + 2 * position;
+        sum ^= mixed(at, old.place.0) ^ mixed(at, new.place.0);
+        if lasting(old.rest) == lasting(new.rest) {
+            if old.rest != new.rest {
+                // An access alone, of which any value is right.
+                entry.words()[1].store(new.rest, Ordering::Relaxed);
+            }
+            let changes = [(entry.word(0), new.place.0), (leaf.word(SUM), sum)];
+            self.region.set_all(changes);
+        } else {
+            sum ^= mixed(at + 1, lasting(old.rest)) ^ mixed(at + 1, lasting(new.rest));
+            self.region.set_all([
+                (entry.word(0), new.place.0),
+                (entry.word(1), new.rest),
+                (leaf.word(SUM), sum),
+            ]);
+        }
+        true
     }
 
     pub fn push(&mut self, number: usize, hash: u64, entry: Bits) {
@@ -413,7 +462,9 @@ impl Kept {
     /// Adds a leaf behind the last one.
     fn add_leaf(&mut self, depth: u32, prefix: u32, entries: &[Tagged], room: usize) {
         if self.len == self.region.heads.len() * EXTENT_LINES {
-            self.region.take(Kind::Heads);
+            let first = self.region.take(Kind::Heads);
+            let extent = u32::try_from(first / EXTENT_LINES).unwrap_or(u32::MAX);
+            self.lines.push(self.region.arena().lines(extent));
         }
         self.len += 1;
         self.fill(self.head(self.len - 1), (depth, prefix), entries, room);

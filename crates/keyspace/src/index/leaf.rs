@@ -99,25 +99,31 @@ impl Leaf {
         &self.entries
     }
 
-    /// Gives the entry at a position another record.
-    pub(super) fn set(&mut self, position: usize, bits: Bits) {
-        if let Some(words) = self.entries.get_mut(position) {
-            *words = bits.words();
-        }
-    }
-
-    /// Gives the entry at a position another place.
-    pub fn set_place(&mut self, position: usize, place: Location) {
-        if let Some([words, _]) = self.entries.get_mut(position) {
-            *words.get_mut() = place.0;
-        }
-    }
-
-    /// The first entry that may have this hash.
+    /// Gives the entry at a position another record: the one that `change` tells. Returns `false`, and changes nothing, if there
+    /// is no such entry, or if it does not name `place`.
     #[inline]
-    pub fn likely(&self, hash: u64) -> Option<Entry<'_>> {
-        let position = candidates(&self.tags, self.wild, hash).trailing_zeros();
-        self.entries.get(position as usize).map(Entry)
+    pub(super) fn change(
+        &mut self,
+        position: usize,
+        place: Location,
+        change: impl FnOnce(Bits) -> Bits,
+    ) -> bool {
+        let Some(words) = self.entries.get_mut(position) else {
+            return false;
+        };
+        let old = Entry(words).bits();
+        if old.place != place {
+            return false;
+        }
+        *words = change(old).words();
+        true
+    }
+
+    /// The first entry that may have this hash, and its position.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<(usize, Entry<'_>)> {
+        let position = candidates(&self.tags, self.wild, hash).trailing_zeros() as usize;
+        Some((position, Entry(self.entries.get(position)?)))
     }
 
     /// The entries that may have this hash, of which the entries keep `hash_bits`; and their positions.

@@ -66,9 +66,9 @@ impl Leaves {
         }
     }
 
-    /// The first entry that may have this hash.
+    /// The first entry that may have this hash, and its position.
     #[inline]
-    pub fn likely(&self, number: usize, hash: u64) -> Option<Entry<'_>> {
+    pub fn likely(&self, number: usize, hash: u64) -> Option<(usize, Entry<'_>)> {
         match self {
             Leaves::Own { leaves, .. } => leaves[number].likely(hash),
             Leaves::Kept(kept) => kept.likely(number, hash),
@@ -84,23 +84,21 @@ impl Leaves {
         }
     }
 
-    /// Gives an entry of a leaf another place.
-    pub fn set_place(&mut self, number: usize, position: usize, place: Location) {
-        match self {
-            Leaves::Own { leaves, .. } => leaves[number].set_place(position, place),
-            Leaves::Kept(kept) => {
-                let bits = Entry(&kept.entries(number)[position]).bits();
-                kept.set(number, position, Bits { place, ..bits });
-            }
-        }
-    }
-
-    /// Gives an entry of a leaf another record. Its hash stays.
+    /// Gives an entry of a leaf another record: the one that `change` tells. Returns `false`, and changes nothing, if there is no
+    /// such entry, or if it does not name `place`. Its hash stays.
     #[inline]
-    pub fn set(&mut self, number: usize, position: usize, bits: Bits) {
+    pub fn change(
+        &mut self,
+        (number, position): (usize, usize),
+        place: Location,
+        change: impl FnOnce(Bits) -> Bits,
+    ) -> bool {
         match self {
-            Leaves::Own { leaves, .. } => leaves[number].set(position, bits),
-            Leaves::Kept(kept) => kept.set(number, position, bits),
+            Leaves::Own { leaves, .. } => {
+                let leaf = leaves.get_mut(number);
+                leaf.is_some_and(|leaf| leaf.change(position, place, change))
+            }
+            Leaves::Kept(kept) => kept.change(number, position, place, change),
         }
     }
 

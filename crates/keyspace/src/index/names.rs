@@ -70,6 +70,14 @@ pub struct Found<'a> {
     pub seat: Seat,
 }
 
+/// The entry that most likely is a key's, by one byte of the key's hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Likely<'a> {
+    /// The entry.
+    pub entry: Entry<'a>,
+    pub(super) seat: Seat,
+}
+
 /// The place of an entry within its index, as a look-up found it. Another change of the index may have moved the entry since,
 /// so who goes there checks what it meets.
 #[derive(Clone, Copy, Debug)]

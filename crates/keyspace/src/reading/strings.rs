@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::{AtOnce, Reading};
+use super::{AtOnce, Reading, Sought};
 use crate::hashing::shard_of;
 use crate::index::Found;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
@@ -177,13 +177,18 @@ impl Keyspace {
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         self.expiry().on_access(db, key, access.now)?;
-        let hash = self.hashing.hash(key);
+        let hash = self.hashing.hash_of_key(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
         let mut f = Some(f);
-        let (reading, name) = (self.reading(), (hash, key));
+        let sought = Sought {
+            hash,
+            key,
+            generation,
+            likely: None,
+        };
         let read = |value: Value<'_>| f.take().map(|f| f(value.into()));
-        match reading.at_once(&shard, name, generation, access, true, read)? {
+        match (self.reading()).at_once(&shard, sought, access, true, read)? {
             AtOnce::Read(result) => return Ok(result),
             AtOnce::Absent => return Ok(None),
             AtOnce::NotSo => {}

@@ -3,7 +3,6 @@
 
 use smallvec::SmallVec;
 
-use super::KeyWrite;
 use super::elements::{ElementsUpdate, recent};
 use super::locked::{Each, LockedKey, LockedKeys};
 use super::look::Look;
@@ -109,30 +108,26 @@ impl Keyspace {
 
 impl InPlaceUpdate<'_> {
     /// Writes the record, and emits the events.
-    fn apply(mut self) -> Result<(), KeyspaceError> {
+    fn apply(&mut self) -> Result<(), KeyspaceError> {
         let Self {
             key,
             collection,
             removes,
             ..
-        } = &mut self;
+        } = &mut *self;
         if *removes || (collection.is_changed() && collection.len() == 0) {
-            key.apply(KeyWrite::Remove)?;
+            key.forget()?;
         } else if collection.is_changed() {
             let located = key.stored.ok_or(KeyspaceError::WrongKind)?;
             let damaged = KeyspaceError::Failed("a compact collection has too many elements");
-            key.apply(KeyWrite::Put {
-                kind: located.kind.into(),
-                value: collection.finish().ok_or(damaged)?,
-                expires_at: located.expires_at,
-                modifies: true,
-            })?;
+            let value = collection.finish().ok_or(damaged)?;
+            key.store(located.kind.into(), value, located.expires_at, true)?;
         } else {
             key.touch();
         }
         let LockedKey { key: name, db, .. } = key.locked;
-        for (class, event) in self.events.drain(..) {
-            self.key.keyspace.events.emit(class, event, db, name);
+        for (class, event) in &self.events {
+            self.key.keyspace.events.emit(*class, event, db, name);
         }
         self.key.add_dirty();
         Ok(())

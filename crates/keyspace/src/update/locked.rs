@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 use crate::dirty::Dirty;
 use crate::hashing::shard_of;
 use crate::index::{Found, Located};
+use crate::prefetch::Fetched;
 use crate::shard::Shard;
-use crate::{Access, KeyInfo, Keyspace, KeyspaceError, StringView, Value};
+use crate::{Access, KeyInfo, Keyspace, KeyspaceError, PREFETCHED, StringView, Value};
 use store::RecordKey;
 
 /// One key whose shard is locked.
@@ -62,19 +63,37 @@ impl<'a> LockedKeys<'a> {
         list: Each<LockedKey<'a>>,
         access: Access,
     ) -> Result<Self, KeyspaceError> {
-        let stored = Each::with_capacity(list.len());
-        let mut keys = Self::with(keyspace, (numbers, shards), list, stored, access);
-        for i in 0..keys.len() {
-            let LockedKey {
-                key,
-                hash,
-                generation,
-                ..
-            } = keys[i];
-            let found = keys.shard(i).get(keyspace.names(generation), hash, key)?;
-            let stored = found.map(Found::located);
-            keys.stored.push(stored);
+        let mut keys = Self::with(keyspace, (numbers, shards), list, Each::new(), access);
+        let mut stored = Each::with_capacity(keys.len());
+        let mut fetched = Fetched::new();
+        // With more keys at once, the first ones would leave the cache before they are looked up.
+        for first in (0..keys.len()).step_by(PREFETCHED) {
+            let some = first..(first + PREFETCHED).min(keys.len());
+            fetched.clear();
+            if keys.len() > 1 {
+                for i in some.clone() {
+                    let LockedKey {
+                        hash, generation, ..
+                    } = keys[i];
+                    fetched.add(keys.shard(i), generation, hash, false);
+                }
+                fetched.fetch(keyspace);
+            }
+            for i in some {
+                let LockedKey {
+                    key,
+                    hash,
+                    generation,
+                    ..
+                } = keys[i];
+                let names = keyspace.names(generation);
+                let likely = fetched.likely(i - first);
+                let found = keys.shard(i).get_likely(names, hash, key, likely)?;
+                stored.push(found.map(Found::located));
+            }
         }
+        drop(fetched);
+        keys.stored = stored;
         Ok(keys)
     }
 

@@ -176,7 +176,9 @@ impl<'a> KeyUpdate<'a> {
         self.store(kind.into(), value, expires_at, false)
     }
 
-    fn store(
+    /// Stores a value; see [`put`](Self::put).
+    #[inline(never)]
+    pub(super) fn store(
         &mut self,
         kind: RecordKind,
         value: &[u8],
@@ -207,8 +209,14 @@ impl<'a> KeyUpdate<'a> {
             return Ok(false);
         }
         let was_live = self.live().is_some();
-        self.apply(KeyWrite::Remove)?;
+        self.forget()?;
         Ok(was_live)
+    }
+
+    /// Removes the key, which the index has.
+    #[inline(never)]
+    pub(super) fn forget(&mut self) -> Result<(), KeyspaceError> {
+        self.apply(KeyWrite::Remove)
     }
 
     /// Counts the key as modified although nothing is written.

@@ -6,8 +6,9 @@ use smallvec::{SmallVec, smallvec};
 use super::locked::LockedKey;
 use super::{Current, KeyWrite};
 use crate::collection::has_anchor;
-use crate::hashing::shard_of;
-use crate::locking::Several;
+use crate::index::Found;
+use crate::locking::{Locks, Several};
+use crate::prefetch::Fetched;
 use crate::{Access, EventClass, Keyspace, KeyspaceError, Kind, PREFETCHED};
 use store::{Location, Write};
 
@@ -26,29 +27,37 @@ impl Keyspace {
             return Ok(false);
         }
         self.expiry().on_access_to_all(keys, access.now)?;
-        let (numbers, mut shards, keys) = self.locking().lock_several(keys, access)?;
-        if any_repeats(&keys) {
+        let (mut locks, mut locked) = (Locks::default(), Several::new());
+        self.locking()
+            .lock_several(keys, access, &mut locks, &mut locked)?;
+        let (Locks { shards, places, .. }, keys) = (&mut locks, &locked);
+        if any_repeats(keys) {
             return Ok(false);
         }
-        let mut places: Several<usize> = SmallVec::with_capacity(keys.len());
-        let mut olds: Several<Current> = SmallVec::with_capacity(keys.len());
-        for locked in &keys {
-            let number = shard_of(locked.hash);
-            let place = numbers.partition_point(|&other| other < number);
-            let stored = self.look_up(&shards[place], *locked)?;
+        let mut fetched = Fetched::new();
+        for (locked, &place) in keys.iter().zip(&*places) {
+            fetched.add(&shards[place], locked.generation, locked.hash, false);
+        }
+        fetched.fetch(self);
+        let mut olds: Several<Current> = SmallVec::new();
+        for (i, locked) in keys.iter().enumerate() {
+            let names = self.names(locked.generation);
+            let likely = fetched.likely(i);
+            let found = shards[places[i]].get_likely(names, locked.hash, locked.key, likely)?;
+            let stored = found.map(Found::located);
             if stored.is_some_and(|stored| has_anchor(stored.kind)) {
                 return Ok(false);
             }
-            places.push(place);
             olds.push(Current::of(stored, access));
         }
+        drop(fetched);
         let change = |value| KeyWrite::Put {
             kind: Kind::String.into(),
             value,
             expires_at: None,
             modifies: true,
         };
-        let mut writes: Several<Write<'_>> = SmallVec::with_capacity(keys.len());
+        let mut writes: Several<Write<'_>> = SmallVec::new();
         for ((locked, &current), value) in keys.iter().zip(&olds).zip(values) {
             let record = self
                 .hashing

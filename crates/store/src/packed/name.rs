@@ -66,9 +66,10 @@ impl Packed {
                 return Err(no_value(spot));
             }
             let is_so = record.generation == generation
-                && record.key.len() == start.len() + end.len()
-                && record.key.ends_with(end)
-                && record.key.starts_with(start);
+                && match record.key.split_at_checked(start.len()) {
+                    Some((before, after)) => after == end && (start.is_empty() || before == start),
+                    None => false,
+                };
             Ok(if is_so {
                 IsNamed::So(record.expires_at)
             } else {

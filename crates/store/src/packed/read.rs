@@ -24,13 +24,30 @@ impl Packed {
         spot: Spot,
         read: impl FnOnce(Record<'_>) -> R,
     ) -> Option<R> {
+        let Spot {
+            segment,
+            offset,
+            length,
+            ..
+        } = spot;
+        {
+            let reader = self.space.segments().reader();
+            if let Some(bytes) = reader.read(segment, offset, length) {
+                return Record::decode(bytes).map(read);
+            }
+        }
         let mut read = Some(read);
         let mut result = None;
-        let mut each = |bytes: &[u8]| {
+        self.read_elsewhere(spot, &mut |bytes| {
             if let (Some(record), Some(read)) = (Record::decode(bytes), read.take()) {
                 result = Some(read(record));
             }
-        };
+        });
+        result
+    }
+
+    /// Lends the bytes of a record that was not in its segment a moment ago.
+    fn read_elsewhere(&self, spot: Spot, each: &mut dyn FnMut(&[u8])) {
         let segments = self.space.segments();
         // A commit may move a record from DRAM to its segment between the two looks. The next round finds it there.
         for _ in 0..3 {
@@ -40,14 +57,13 @@ impl Packed {
                 length,
                 ..
             } = spot;
-            if segments.read(segment, offset, length, &mut each).is_some()
-                || self.front.read_staged(spot, &mut each)
-                || self.compaction.log().read_staged(spot, &mut each)
+            if self.front.read_staged(spot, each)
+                || self.compaction.log().read_staged(spot, each)
+                || segments.read(segment, offset, length, &mut *each).is_some()
             {
-                return result;
+                return;
             }
         }
-        None
     }
 
     #[inline]

@@ -79,6 +79,10 @@ impl Log {
         let mut fresh = staging
             .take_segments(space, lengths.iter().copied(), for_compaction)?
             .into_iter();
+        // Before the first record has its place: the compaction must commit the new records before it frees the places of the
+        // old ones. It waits for the staging meanwhile.
+        staging.staged_bytes += added as u64;
+        self.staged.fetch_add(added as u64, Ordering::Release);
         let mut rest = encoded;
         for (i, &length) in lengths.iter().enumerate() {
             let (record, after) = rest.split_at_mut(length);
@@ -115,8 +119,6 @@ impl Log {
                 },
             );
         }
-        staging.staged_bytes += added as u64;
-        self.staged.fetch_add(added as u64, Ordering::Release);
         Ok(())
     }
 }

@@ -312,8 +312,18 @@ impl Packed {
         let segment_before = self.space.serial_bound();
         let is_held = self.front.is_held_here();
         let mut tombstones = Vec::new();
+        // Then the accounts of both records change together.
+        let is_whole = |previous: Location| !is_held && !Spot::from(previous).large;
         self.front
             .stage(&self.space, encoded, lengths, |i, spot| match writes[i] {
+                Write::Put {
+                    previous: Some(previous),
+                    ..
+                } if is_whole(previous) => {
+                    let large = parts[i].is_some();
+                    locations[i] = Spot { large, ..spot }.location();
+                    self.space.claim_instead(spot, Some(previous.into()));
+                }
                 Write::Put { .. } | Write::Patch { .. } => {
                     let large = parts[i].is_some();
                     locations[i] = Spot { large, ..spot }.location();
@@ -336,6 +346,10 @@ impl Packed {
         }
         for write in writes {
             match *write {
+                Write::Put {
+                    previous: Some(previous),
+                    ..
+                } if is_whole(previous) => {}
                 Write::Put {
                     previous: Some(replaced),
                     ..

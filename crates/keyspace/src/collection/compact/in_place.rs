@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    Body, HEADER_BYTES, Item, ShortScore, compare_scored, encode_length, finish, push_item,
-    push_text, text_bytes,
+    Body, HEADER_BYTES, Item, ShortScore, compare_scored, encode_length, finish, is_same,
+    push_item, push_text, text_bytes,
 };
 use crate::collection::limits::LISTPACK_BYTES;
 use crate::collection::list::MORE_IN_LISTPACK_BYTES;
@@ -236,7 +236,7 @@ impl InPlace {
         loop {
             let start = end - items.rest().len();
             let item = items.next()?;
-            if item.name == name {
+            if is_same(item.name, name) {
                 return Some(Place {
                     entry: start..end - items.rest().len(),
                     value: start + text_bytes(item.name),
@@ -255,7 +255,7 @@ impl InPlace {
             let Some(item) = items.next() else {
                 return (old, at.unwrap_or(end));
             };
-            if old.is_none() && item.name == member {
+            if old.is_none() && is_same(item.name, member) {
                 old = Some(start..end - items.rest().len());
             } else if at.is_none()
                 && compare_scored((score, member), (item.score(), item.name)).is_lt()

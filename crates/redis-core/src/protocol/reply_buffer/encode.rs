@@ -7,6 +7,9 @@ use redis_protocol::resp3::types::{BorrowedFrame, VerbatimStringFormat};
 use super::ReplyBuffer;
 use crate::protocol::{Protocol, Reply};
 
+/// Digits of the numbers that [`ReplyBuffer::number`] writes itself.
+const NUMBER_BYTES_MAX: usize = 5;
+
 impl ReplyBuffer {
     /// `+OK`.
     pub fn ok(&mut self) {
@@ -33,7 +36,10 @@ impl ReplyBuffer {
 
     /// A 64-bit integer.
     pub fn integer(&mut self, value: i64) {
-        self.line(b':', itoa::Buffer::new().format(value).as_bytes());
+        match u64::try_from(value) {
+            Ok(value) => self.number(b':', value),
+            Err(_) => self.line(b':', itoa::Buffer::new().format(value).as_bytes()),
+        }
     }
 
     /// A bulk string.
@@ -41,7 +47,7 @@ impl ReplyBuffer {
         if !self.has_room(value.len() + 32) {
             return;
         }
-        self.line(b'$', itoa::Buffer::new().format(value.len()).as_bytes());
+        self.number(b'$', value.len() as u64);
         self.tail.put_slice(value);
         self.tail.put_slice(b"\r\n");
     }
@@ -56,7 +62,7 @@ impl ReplyBuffer {
         if !self.has_room(len + 32) {
             return Ok(());
         }
-        self.line(b'$', itoa::Buffer::new().format(len).as_bytes());
+        self.number(b'$', len as u64);
         let start = self.tail.len();
         fill(&mut self.tail)?;
         debug_assert_eq!(self.tail.len() - start, len);
@@ -82,14 +88,14 @@ impl ReplyBuffer {
 
     /// The head of an array; `len` replies must follow.
     pub fn array_header(&mut self, len: usize) {
-        self.line(b'*', itoa::Buffer::new().format(len).as_bytes());
+        self.number(b'*', len as u64);
     }
 
     /// The head of a message (a push in RESP3, an array in RESP2); `len` replies must follow.
     pub fn push_header(&mut self, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.array_header(len),
-            Protocol::Resp3 => self.line(b'>', itoa::Buffer::new().format(len).as_bytes()),
+            Protocol::Resp3 => self.number(b'>', len as u64),
         }
     }
 
@@ -97,7 +103,7 @@ impl ReplyBuffer {
     pub fn map_header(&mut self, pairs: usize) {
         match self.protocol {
             Protocol::Resp2 => self.array_header(pairs * 2),
-            Protocol::Resp3 => self.line(b'%', itoa::Buffer::new().format(pairs).as_bytes()),
+            Protocol::Resp3 => self.number(b'%', pairs as u64),
         }
     }
 
@@ -105,7 +111,7 @@ impl ReplyBuffer {
     pub fn set_header(&mut self, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.array_header(len),
-            Protocol::Resp3 => self.line(b'~', itoa::Buffer::new().format(len).as_bytes()),
+            Protocol::Resp3 => self.number(b'~', len as u64),
         }
     }
 
@@ -216,6 +222,27 @@ impl ReplyBuffer {
         }
     }
 
+    /// A line of one number. Most numbers are short: lengths of values, of arrays and of collections.
+    #[inline]
+    fn number(&mut self, kind: u8, number: u64) {
+        let Ok(mut rest) = u16::try_from(number) else {
+            return self.line(kind, itoa::Buffer::new().format(number).as_bytes());
+        };
+        // The digits come last first.
+        let mut line = *b"......\r\n";
+        let mut start = NUMBER_BYTES_MAX;
+        for digit in line[1..=NUMBER_BYTES_MAX].iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+            start -= 1;
+        }
+        line[start - 1] = kind;
+        self.put(&line[start - 1..]);
+    }
+
     fn line(&mut self, kind: u8, text: &[u8]) {
         if !self.has_room(text.len() + 3) {
             return;
@@ -229,6 +256,23 @@ impl ReplyBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_all_lengths_are_written() {
+        let powers = (0..19).map(|power| 10_i64.pow(power));
+        let numbers = powers.flat_map(|power| [power - 1, power, power + 1, -power]);
+        let edges = [i64::MIN, i64::MAX, 65_535, 65_536];
+        for number in numbers.chain(edges) {
+            let mut out = ReplyBuffer::new(Protocol::Resp2);
+            out.integer(number);
+            assert_eq!(out.in_one(), Some(format!(":{number}\r\n").as_bytes()));
+        }
+        for len in [0, 9, 10, 65_535, 65_536] {
+            let mut out = ReplyBuffer::new(Protocol::Resp2);
+            out.array_header(len);
+            assert_eq!(out.in_one(), Some(format!("*{len}\r\n").as_bytes()));
+        }
+    }
 
     #[test]
     fn each_type_degrades_as_redis_degrades_it() {

@@ -1,0 +1,90 @@
+//! Another value of a key that the index has.
+
+use super::super::{Kind, Millis};
+use super::entry::Bits;
+use super::{Entry, Index, Located, Seat};
+use store::Location;
+
+/// What a key has instead of what it had.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement {
+    /// The value's type.
+    pub kind: Kind,
+    /// The location of the record.
+    pub location: Location,
+    /// The deadline.
+    pub expires_at: Option<Millis>,
+}
+
+impl Index {
+    /// Records a key's new value. Returns its entry, and where a look-up would find it; `None` if the index does not have the
+    /// key.
+    pub fn replace(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        old: Located,
+        kind: Kind,
+        location: Location,
+        expires_at: Option<Millis>,
+    ) -> Option<(Entry<'_>, Located)> {
+        let new = Replacement {
+            kind,
+            location,
+            expires_at,
+        };
+        let located = self.replace_used(hash, key, old, new, |access| access)?;
+        let (number, position) = located.seat.numbers();
+        Some((Entry(self.leaves.entries(number).get(position)?), located))
+    }
+
+    /// Records a key's new value, and an access: `used` makes the bits of the last access from those of the one before.
+    #[inline]
+    pub fn replace_used(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        old: Located,
+        new: Replacement,
+        used: impl Fn(u32) -> u32,
+    ) -> Option<Located> {
+        let Replacement {
+            kind,
+            location,
+            expires_at,
+        } = new;
+        let mut had_deadline = false;
+        let mut change = |entry: Bits| {
+            had_deadline = entry.has_deadline();
+            entry.changed(kind, expires_at.is_some(), used(entry.accessed()))
+        };
+        let mut seat = old.seat.numbers();
+        let is_done = self.beside.is_none()
+            && (self.leaves).change(seat, old.location, |entry| Bits {
+                place: location,
+                ..change(entry)
+            });
+        if !is_done {
+            seat = self.position(hash, key, old)?;
+            let place = Entry(self.leaves.entries(seat.0).get(seat.1)?).place();
+            let mut new_place = location;
+            if let Some(beside) = &mut self.beside {
+                beside.set(place, location, expires_at);
+                new_place = place;
+            }
+            self.leaves.change(seat, place, |entry| Bits {
+                place: new_place,
+                ..change(entry)
+            });
+        }
+        self.expiring += usize::from(expires_at.is_some());
+        self.expiring -= usize::from(had_deadline);
+        self.note_deadline(seat.0, expires_at);
+        Some(Located {
+            location,
+            kind,
+            expires_at,
+            seat: Seat::new(seat.0, seat.1),
+        })
+    }
+}
