@@ -17,10 +17,6 @@ const BATCH_BYTES: usize = 32 * 1024;
 /// More threads than these would only wait for the store.
 pub(super) const THREADS_MAX: usize = 4;
 
-/// So many bytes of a file have one key at most, as far as the index is made large enough ahead: what the file says of its
-/// keys may be wrong.
-const KEY_BYTES_MIN: u64 = 16;
-
 impl Work<'_> {
     /// Stores the keys of an RDB file; returns the input behind it.
     pub(super) fn keys<'i>(&mut self, input: Input<'i>) -> Result<Input<'i>, Refusal> {
@@ -87,8 +83,9 @@ impl Work<'_> {
         loop {
             let mut keys = handover.spare();
             let item = reader.next_keys(&mut keys, BATCH_BYTES)?;
-            if let Some(keys) = reader.take_sizes() {
-                self.expect(keys, reader.offset())?;
+            let total = self.shared.total.load(Ordering::Relaxed);
+            if let Some(keys) = reader.take_sizes(total) {
+                self.expect(keys)?;
             }
             let goes_on = keys.is_empty() || handover.put(Batch { db: self.db, keys });
             if !goes_on {
@@ -108,9 +105,7 @@ impl Work<'_> {
     }
 
     /// Makes the index of the present database large enough for the keys that the file says it has.
-    fn expect(&self, keys: u64, offset: u64) -> Result<(), Refusal> {
-        let total = self.shared.total.load(Ordering::Relaxed);
-        let keys = keys.min(total.saturating_sub(offset) / KEY_BYTES_MIN);
+    fn expect(&self, keys: u64) -> Result<(), Refusal> {
         let _inside = Presence::beside(self.keyspace.gate());
         let keys = usize::try_from(keys).unwrap_or(0);
         Ok(self.keyspace.databases().expect(self.db, keys)?)

@@ -15,9 +15,6 @@ use crate::keyspace::{
 /// keeps for its next commits.
 const THREAD_COMMIT_BYTES: u64 = COMMIT_BYTES / THREADS_MAX as u64;
 
-/// A key of more bytes in the file is stored before the next one is decoded.
-const LONG_BYTES: usize = 4096;
-
 /// What a thread needs to store keys.
 #[derive(Clone, Copy)]
 pub(super) struct Storing<'a> {
@@ -124,7 +121,7 @@ impl Storing<'_> {
                 Some(key) if key.expires_at.is_some_and(|at| at <= now) => stored.expired += 1,
                 Some(key) => {
                     held.push(key);
-                    if keys.bytes_of(number) > LONG_BYTES || held.len() == PREFETCHED {
+                    if keys.is_long(number) || held.len() == PREFETCHED {
                         self.store(db, &mut held, now, stored)?;
                     }
                 }

@@ -81,10 +81,7 @@ impl<'k> Expiry<'k> {
         }
         let started = Instant::now();
         let latency = &self.keyspace.latency;
-        let removed = latency.timed("expire-cycle", || {
-            let keys = self.remove_all_due(now)?;
-            Ok::<_, KeyspaceError>(keys + self.keyspace.collections().remove_due_fields(now)?)
-        });
+        let removed = latency.timed("expire-cycle", || self.remove_keys_and_fields(now));
         match removed {
             Err(error) => tracing::warn!(%error, "expired keys could not be removed"),
             Ok(_) if self.keyspace.loading().is_done() => self.keyspace.events.tell_expired(now),
@@ -159,9 +156,7 @@ impl<'k> Expiry<'k> {
         if self.leaves_expired(now) {
             return;
         }
-        let removed = self.remove_all_due(seen_at);
-        let removed = removed.and_then(|_| self.keyspace.collections().remove_due_fields(seen_at));
-        if let Err(error) = removed {
+        if let Err(error) = self.remove_keys_and_fields(seen_at) {
             tracing::warn!(%error, "expired keys could not be removed");
             return;
         }
@@ -170,6 +165,12 @@ impl<'k> Expiry<'k> {
         let _ = state
             .seen_at
             .compare_exchange(seen_at, Millis::MIN, from, to);
+    }
+
+    /// Removes keys and fields past their deadlines.
+    fn remove_keys_and_fields(self, now: Millis) -> Result<usize, KeyspaceError> {
+        let keys = self.remove_all_due(now)?;
+        Ok(keys + self.keyspace.collections().remove_due_fields(now)?)
     }
 
     /// Removes keys past their deadline, in every shard that has been read.

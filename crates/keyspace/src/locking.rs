@@ -185,8 +185,7 @@ impl<'s> Locking<'s> {
         locks: &mut Locks<WriteGuard<'s, Shard>>,
         locked: &mut Several<LockedKey<'k>>,
     ) -> Result<(), KeyspaceError> {
-        let hash = |&(_, key): &(usize, &[u8])| self.keyspace.hashing.hash_of_key(key);
-        let hashes: Several<u64> = keys.iter().map(hash).collect();
+        let hashes = self.hashes(keys);
         let mut yields = 0;
         loop {
             self.lock_shards(keys, &hashes, locks, RwLock::write, |shard| &**shard)?;

@@ -11,6 +11,9 @@ use crate::{Key, RdbError};
 /// Memory for a list of keys that is kept.
 const KEPT_KEYS: usize = 1 << 14;
 
+/// A value of more bytes is a long one.
+const LONG_BYTES: usize = 4096;
+
 /// Keys of one database as they lie in a file; see [`Reader::next_keys`](crate::Reader::next_keys).
 #[derive(Debug, Default)]
 pub struct Keys {
@@ -77,12 +80,12 @@ impl Keys {
         self.bytes.len()
     }
 
-    /// How many of them the value with this number takes.
+    /// Whether the value with this number is so long that it is better used before the next one is decoded.
     ///
     /// # Panics
     /// If there are not so many keys.
-    pub fn bytes_of(&self, number: usize) -> usize {
-        self.each[number].value.len()
+    pub fn is_long(&self, number: usize) -> bool {
+        self.each[number].value.len() > LONG_BYTES
     }
 
     /// Forgets all keys.

@@ -72,6 +72,9 @@ pub enum Item {
     End,
 }
 
+/// So many bytes of a file have one key at most, as far as anybody makes room for keys ahead.
+const KEY_BYTES_MIN: u64 = 16;
+
 /// An item, a key as it lies in the file.
 enum Read {
     Item(Item),
@@ -157,9 +160,11 @@ impl<R: io::Read> Reader<R> {
         self.source.offset()
     }
 
-    /// How many keys the file says that the present database has, if it has said so since the last call. It may be wrong.
-    pub fn take_sizes(&mut self) -> Option<u64> {
-        self.sizes.take()
+    /// How many keys the file says that the present database has, if it has said so since the last call. It may be wrong, but it is
+    /// no more than fit in a file of `total` bytes behind this place.
+    pub fn take_sizes(&mut self, total: u64) -> Option<u64> {
+        let fit = total.saturating_sub(self.offset()) / KEY_BYTES_MIN;
+        self.sizes.take().map(|keys| keys.min(fit))
     }
 
     /// How many keys [`next`](Self::next) has skipped because their collections have no elements, which some versions of Redis

@@ -239,17 +239,24 @@ fn a_file_says_how_many_keys_come() {
     let mut keys = Keys::default();
     let item = reader.next_keys(&mut keys, 100).expect("it reads");
     assert_eq!(
-        (item, keys.len(), reader.take_sizes()),
+        (item, keys.len(), reader.take_sizes(u64::MAX)),
         (Some(Item::Database(0)), 0, None)
     );
     let item = reader.next_keys(&mut keys, 100).expect("it reads");
     assert!(matches!(item, Some(Item::Aux { .. })), "{item:?}");
     assert_eq!((keys.len(), keys.bytes()), (1, 5));
     assert_eq!(
-        (reader.take_sizes(), reader.take_sizes()),
+        (reader.take_sizes(u64::MAX), reader.take_sizes(u64::MAX)),
         (Some(258), None)
     );
     assert_eq!(reader.offset(), 9 + body.len() as u64 - 5);
+    // What it says is bounded by what its bytes can hold.
+    let mut reader = Reader::new(&file[..], Limits::default()).expect("the head is right");
+    for _ in 0..2 {
+        reader.next_keys(&mut keys, 100).expect("it reads");
+    }
+    let total = reader.offset() + 64;
+    assert_eq!(reader.take_sizes(total), Some(4));
 }
 
 #[test]

@@ -12,13 +12,6 @@ use crate::state::replication::Place;
 /// About so many bytes are read before their keys are stored.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// A key of more bytes is stored before the next one is decoded.
-const LONG_BYTES: usize = 4096;
-
-/// So many bytes have one key at most, as far as the index is made large enough ahead: what the master says of its keys may be
-/// wrong.
-const KEY_BYTES_MIN: u64 = 16;
-
 /// Reads the data set of a payload up to its end, and gives it to `sync`; finds the database in which the stream goes on.
 pub(super) fn read_data_set(
     payload: &mut Payload<'_, '_>,
@@ -31,9 +24,8 @@ pub(super) fn read_data_set(
     let mut keys = Keys::default();
     loop {
         let item = reader.next_keys(&mut keys, BATCH_BYTES)?;
-        if let Some(keys) = reader.take_sizes() {
-            let left = total.saturating_sub(reader.offset());
-            sync.expect(keys.min(left / KEY_BYTES_MIN))?;
+        if let Some(keys) = reader.take_sizes(total) {
+            sync.expect(keys)?;
         }
         take_keys(&keys, sync)?;
         match item {
@@ -55,8 +47,7 @@ fn take_keys(keys: &Keys, sync: &mut FullSync<'_>) -> Result<(), LinkError> {
     let mut held = SmallVec::<[Decoded<'_>; PREFETCHED]>::new();
     for number in 0..keys.len() {
         held.extend(keys.decode(number)?);
-        let is_long = keys.bytes_of(number) > LONG_BYTES;
-        if is_long || held.len() == PREFETCHED || number + 1 == keys.len() {
+        if keys.is_long(number) || held.len() == PREFETCHED || number + 1 == keys.len() {
             sync.prefetch(held.iter().map(|key| &*key.key));
             for key in held.drain(..) {
                 let used = Use::of(key.idle_s, key.frequency);
