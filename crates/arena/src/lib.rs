@@ -277,7 +277,7 @@ impl Arena {
     }
 
     /// The number of the last mark that was begun.
-    pub(crate) fn mark(&self) -> u64 {
+    pub fn mark(&self) -> u64 {
         self.mark.load(Ordering::Acquire)
     }
 

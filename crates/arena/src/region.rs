@@ -84,23 +84,21 @@ impl Drop for Region {
 }
 
 impl Region {
-    /// An empty region.
-    pub fn new(arena: &'static Arena, owner: Owner) -> Self {
+    /// An empty region. `noted` is the number of the last mark that the owner has noted. A mark that was begun, and that the owner
+    /// has not noted yet, finds what is stored until then: what the owner's change has written elsewhere may lie before that
+    /// mark's point.
+    pub fn new(arena: &'static Arena, owner: Owner, noted: u64) -> Self {
         Self {
             arena,
             owner,
-            tag: arena.mark(),
+            tag: noted,
             heads: Vec::new(),
             blocks: Vec::new(),
             undo: VecDeque::new(),
             open: None,
             ordinal: 0,
             // Before the first mark of an arena there is nothing to go back to.
-            unlogged: if arena.mark() == FIRST_MARK {
-                FIRST_MARK
-            } else {
-                0
-            },
+            unlogged: if noted == FIRST_MARK { FIRST_MARK } else { 0 },
         }
     }
 
@@ -143,7 +141,7 @@ impl Region {
                 .into_iter()
                 .map(|(tag, _, extent)| (tag, extent))
                 .collect(),
-            ..Self::new(arena, found.owner)
+            ..Self::new(arena, found.owner, arena.mark())
         })
     }
 

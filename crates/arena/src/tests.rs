@@ -30,7 +30,7 @@ fn what_was_not_published_is_taken_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("arena");
     let (arena, _) = open(&path);
-    let mut region = Region::new(arena, OWNER);
+    let mut region = Region::new(arena, OWNER, arena.mark());
     let first = region.take(Kind::Heads) * LINE_WORDS;
     for at in 0..EXTENT_WORDS {
         region.set(first + at, at as u64);
@@ -64,11 +64,38 @@ fn what_was_not_published_is_taken_back() {
 }
 
 #[test]
+fn a_region_made_while_a_mark_is_begun_counts_by_the_mark_that_its_owner_has_noted() {
+    for noted_first in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("arena");
+        let (arena, _) = open(&path);
+        arena.publish(arena.begin_mark(), Point::default());
+        let before = arena.mark();
+        let mark = arena.begin_mark();
+        let noted = if noted_first { mark.number } else { before };
+        let mut region = Region::new(arena, OWNER, noted);
+        let first = region.take(Kind::Heads) * LINE_WORDS;
+        region.set(first, 7);
+        region.note_mark(mark);
+        region.set(first + 1, 8);
+        arena.publish(mark, Point::default());
+        arena.release();
+        let (arena, opening) = open(&path);
+        let Opening::Left(_, mut found) = opening else {
+            panic!("{opening:?}");
+        };
+        let _region = Region::reopen(arena, found.pop().expect("a region")).expect("it fits");
+        let held = (word(arena, first), word(arena, first + 1));
+        assert_eq!(held, if noted_first { (0, 0) } else { (7, 0) });
+    }
+}
+
+#[test]
 fn words_that_change_together_are_taken_back_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("arena");
     let (arena, _) = open(&path);
-    let mut region = Region::new(arena, OWNER);
+    let mut region = Region::new(arena, OWNER, arena.mark());
     let first = region.take(Kind::Heads) * LINE_WORDS;
     let extent = u32::try_from(first / EXTENT_WORDS).expect("an extent");
     let mark = arena.begin_mark();
@@ -102,10 +129,10 @@ fn words_that_change_together_are_taken_back_together() {
 fn extents_are_given_out_again_only_behind_a_mark() {
     let folder = tempfile::tempdir().expect("a folder");
     let (arena, _) = open(&folder.path().join("arena"));
-    let mut region = Region::new(arena, OWNER);
+    let mut region = Region::new(arena, OWNER, arena.mark());
     let line = region.take(Kind::Blocks);
     drop(region);
-    let mut other = Region::new(arena, OWNER);
+    let mut other = Region::new(arena, OWNER, arena.mark());
     assert_ne!(other.take(Kind::Blocks), line);
     for _ in 0..2 {
         let mark = arena.begin_mark();
@@ -118,7 +145,7 @@ fn extents_are_given_out_again_only_behind_a_mark() {
 fn more_old_values_than_fit_are_a_risk_until_the_next_mark() {
     let folder = tempfile::tempdir().expect("a folder");
     let (arena, _) = open(&folder.path().join("arena"));
-    let mut region = Region::new(arena, OWNER);
+    let mut region = Region::new(arena, OWNER, arena.mark());
     let first = region.take(Kind::Heads) * LINE_WORDS;
     let publish = |region: &mut Region| {
         let mark = arena.begin_mark();
@@ -145,7 +172,7 @@ fn an_arena_without_room_goes_on_and_does_not_count() {
     unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.expect("it can be ignored");
     setrlimit(Resource::RLIMIT_FSIZE, 4 << 20, 4 << 20).expect("it can be lowered");
     let (arena, _) = open(&path);
-    let mut region = Region::new(arena, OWNER);
+    let mut region = Region::new(arena, OWNER, arena.mark());
     arena.publish(arena.begin_mark(), Point::default());
     let mut last = 0;
     for number in 0..2_000 {
@@ -164,7 +191,7 @@ fn a_file_that_ends_too_early_is_noticed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("arena");
     let (arena, _) = open(&path);
-    let mut region = Region::new(arena, OWNER);
+    let mut region = Region::new(arena, OWNER, arena.mark());
     for _ in 0..2_000 {
         region.take(Kind::Blocks);
     }

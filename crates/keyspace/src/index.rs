@@ -26,7 +26,7 @@ pub use names::{Found, IndexKey, Likely, Located, Named, Names, Naming, OnName, 
 pub use replace::Replacement;
 
 use super::{Cursor, Kind, Millis};
-use arena::{Arena, Found as Left, Mark, Owner};
+use arena::{Arena, Found as Left, Mark, Owner, Region};
 use beside::Beside;
 use entry::{Bits, HASH_BITS, NEVER};
 use kept::Kept;
@@ -121,15 +121,23 @@ impl Index {
         }
     }
 
-    /// An empty index in an arena, of records that have their names, with leaves for about this many keys.
-    pub fn in_arena(skip_bits: u32, arena: &'static Arena, owner: Owner, keys: usize) -> Self {
+    /// An empty index in an arena, of records that have their names, with leaves for about this many keys. Its owner has noted
+    /// the mark `noted` last; see [`Region::new`].
+    pub fn in_arena(
+        skip_bits: u32,
+        arena: &'static Arena,
+        owner: Owner,
+        noted: u64,
+        keys: usize,
+    ) -> Self {
         let depth = depth_for(keys);
         let leaves = 1usize << depth;
+        let region = Region::new(arena, owner, noted);
         Self {
             depth,
             directory: (0..1 << depth).collect(),
             first_expiries: vec![NEVER; leaves],
-            leaves: Leaves::Kept(Box::new(Kept::new(arena, owner, depth, keys >> depth))),
+            leaves: Leaves::Kept(Box::new(Kept::new(region, depth, keys >> depth))),
             ..Self::new(skip_bits, Naming::InRecords)
         }
     }

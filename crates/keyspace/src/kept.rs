@@ -57,6 +57,8 @@ pub(super) struct State {
     turn: Mutex<Option<Pending>>,
     /// Bytes staged before the published mark.
     staged: AtomicU64,
+    /// The mark that each shard has noted last; its lock protects it.
+    noted: Vec<AtomicU64>,
     /// Whether the first mark waits; see [`Keyspace::pause_marks`].
     is_paused: AtomicBool,
     /// Whether the store's thread was told that a mark is due.
@@ -192,6 +194,7 @@ impl Keyspace {
             arena,
             turn: Mutex::new(None),
             staged: AtomicU64::new(self.store.staged_bytes()),
+            noted: (0..SHARDS).map(|_| AtomicU64::new(arena.mark())).collect(),
             is_paused: AtomicBool::new(false),
             rung: AtomicBool::new(false),
             left: left.into_iter().map(Mutex::new).collect(),
@@ -302,7 +305,7 @@ impl Keyspace {
         )
     }
 
-    /// A new index of a generation in a shard, with leaves for about this many keys.
+    /// A new index of a generation in a shard, with leaves for about this many keys. The caller has the shard's lock.
     pub(super) fn new_index(&self, shard: usize, generation: u32, keys: usize) -> Index {
         match &self.kept {
             None if keys == 0 => Index::new(SHARD_BITS, self.naming()),
@@ -310,7 +313,8 @@ impl Keyspace {
             Some(kept) => {
                 let shard = u16::try_from(shard).unwrap_or(u16::MAX);
                 let owner = Owner { shard, generation };
-                Index::in_arena(SHARD_BITS, kept.arena, owner, keys)
+                let noted = kept.noted[usize::from(shard)].load(Ordering::Relaxed);
+                Index::in_arena(SHARD_BITS, kept.arena, owner, noted, keys)
             }
         }
     }
@@ -411,10 +415,12 @@ impl Keyspace {
             // One that is made later lies behind the place; one that has gone by now stands in no index.
             let has_elements = self.has_collections();
             let mark = kept.arena.begin_mark();
-            for shard in &self.shards {
-                for table in &mut shard.write().tables {
+            for (shard, noted) in self.shards.iter().zip(&kept.noted) {
+                let mut shard = shard.write();
+                for table in &mut shard.tables {
                     table.index.note_mark(mark);
                 }
+                noted.store(mark.number, Ordering::Relaxed);
             }
             *turn.insert(Pending {
                 mark,

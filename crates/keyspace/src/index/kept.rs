@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arena::{Arena, EXTENT_LINES, Found, Kind, LINE_WORDS, Lines, Mark, Owner, Region, Run};
+use arena::{Arena, EXTENT_LINES, Found, Kind, LINE_WORDS, Lines, Mark, Region, Run};
 use foldhash::fast::FixedState;
 use store::Location;
 
@@ -108,8 +108,8 @@ fn mixed_entry(position: usize, bits: Bits) -> u64 {
 
 impl Kept {
     /// An empty leaf for each prefix of `depth` bits, with room for this many entries.
-    pub fn new(arena: &'static Arena, owner: Owner, depth: u32, entries: usize) -> Self {
-        let mut kept = Self::over(Region::new(arena, owner));
+    pub fn new(region: Region, depth: u32, entries: usize) -> Self {
+        let mut kept = Self::over(region);
         for prefix in 0..1 << depth {
             kept.add_leaf(depth, prefix, &[], entries);
         }
