@@ -1,5 +1,7 @@
 //! The mixes: what the connections write, and the size of the pool. Each mix keeps another part of the store busy.
 
+use std::ops::Range;
+
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -33,13 +35,15 @@ pub enum Mix {
     Transactions,
     /// New keys only: the store makes segments all the time.
     Growing,
+    /// Databases that are emptied and filled again by calls of many keys: shards get new indexes all the time.
+    Refilling,
 }
 
 impl Mix {
     /// `--pool-size`.
     pub fn pool_size(self) -> &'static str {
         match self {
-            Mix::Any | Mix::Transactions | Mix::PatchingWithRoom => "1gb",
+            Mix::Any | Mix::Transactions | Mix::PatchingWithRoom | Mix::Refilling => "1gb",
             Mix::Full | Mix::Patching => "64mb",
             Mix::Large => "384mb",
             Mix::Growing => "2gb",
@@ -51,7 +55,7 @@ impl Mix {
         match self {
             Mix::Any | Mix::Full => 24,
             Mix::Transactions | Mix::Patching | Mix::PatchingWithRoom => 8,
-            Mix::Large => 3,
+            Mix::Large | Mix::Refilling => 3,
             Mix::Growing => 64,
         }
     }
@@ -90,6 +94,10 @@ impl Mix {
             },
             Mix::Full => full(rng),
             Mix::Large => large(rng),
+            Mix::Refilling => match rng.random_range(0..3) {
+                0 => Op::FlushDb,
+                _ => many(rng, 300, 500..3_000),
+            },
             Mix::Patching | Mix::PatchingWithRoom => match rng.random_range(0..12) {
                 0 => Op::Exec((0..rng.random_range(1..6)).map(|_| patch(rng)).collect()),
                 _ => patch(rng),
@@ -139,13 +147,15 @@ fn large(rng: &mut StdRng) -> Op {
         75..80 => Op::Append(key(rng), b"+more".to_vec()),
         80..85 => Op::Rename(key(rng), key(rng)),
         85..95 => Op::Set(b"small".to_vec(), bytes(rng, 0..100)),
-        _ => {
-            // All values have one stamp: if half of a batch is missing, the first different key shows it.
-            let value = bytes(rng, 50..400);
-            let pairs = (0..MANY_KEYS).map(|n| (format!("many:{n}").into_bytes(), value.clone()));
-            Op::MSet(pairs.collect())
-        }
+        _ => many(rng, MANY_KEYS, 50..400),
     }
+}
+
+/// One call for this many keys. All values have one stamp: if half of a batch is missing, the first different key shows it.
+fn many(rng: &mut StdRng, keys: usize, length: Range<usize>) -> Op {
+    let value = bytes(rng, length);
+    let pairs = (0..keys).map(|n| (format!("many:{n}").into_bytes(), value.clone()));
+    Op::MSet(pairs.collect())
 }
 
 /// One more change of one of three keys.
@@ -188,7 +198,7 @@ fn patch(rng: &mut StdRng) -> Op {
 }
 
 /// A value of some length with a stamp that repeats.
-pub fn bytes(rng: &mut StdRng, length: std::ops::Range<usize>) -> Vec<u8> {
+pub fn bytes(rng: &mut StdRng, length: Range<usize>) -> Vec<u8> {
     let stamp = format!("{} ", rng.random::<u64>());
     let length = rng.random_range(length);
     stamp.bytes().cycle().take(length).collect()
