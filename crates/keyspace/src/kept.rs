@@ -10,6 +10,8 @@
 
 mod pause;
 mod shards;
+#[cfg(test)]
+mod tests;
 
 pub use pause::PausedMarks;
 

@@ -73,6 +73,11 @@ impl Packed {
             return Ok(false);
         }
         self.sequence.fetch_max(stand.sequence, Ordering::Relaxed);
+        // The pool knows no serial number of a segment of which nothing was committed, so the stand may lie behind all that it
+        // knows. What this process writes must lie behind the stand too: the next start may go back to the same one.
+        for (serial, _) in stand.ends {
+            self.space.go_on_from(serial);
+        }
         for (segment, from) in behind {
             self.visit_from(segment, from, visit)?;
         }

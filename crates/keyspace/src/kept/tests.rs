@@ -1,0 +1,119 @@
+//! Keyspaces over a real pool that end as by SIGKILL, one after the other, and take over the index each time.
+
+use std::path::Path;
+
+use super::*;
+use crate::Access;
+use store::testing::folder;
+use store::{LayoutChoice, Options};
+
+type Tested<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+fn access() -> Access {
+    Access {
+        now: 0,
+        touch: true,
+        client: 0,
+        serves: false,
+        patient: true,
+    }
+}
+
+/// A keyspace over the pool in a folder, and the index beside it. Says whether it has taken an index over.
+fn begin(folder: &Path) -> Tested<(Keyspace, bool)> {
+    let pool = folder.join("pool");
+    let options = Options {
+        engine: "cmap".to_owned(),
+        engine_config: None,
+        pool_path: pool.clone(),
+        pool_size_bytes: 32 << 20,
+        layout: LayoutChoice::Packed,
+        repair: false,
+        every_second: false,
+    };
+    let (engine, options) = options.resolve()?;
+    let mut keyspace = Keyspace::new(store::open(engine, &options)?);
+    keyspace.keep_index(&folder.join("index"), &pool, false)?;
+    keyspace.loading().read_all(1)?;
+    let has_left = keyspace.has_left_index();
+    Ok((keyspace, has_left))
+}
+
+/// Ends a keyspace: the pool and the index keep what they have at this moment.
+fn kill(keyspace: Keyspace) {
+    if let Some(kept) = &keyspace.kept {
+        kept.arena.release();
+    }
+}
+
+fn publish(keyspace: &Keyspace) -> Tested {
+    let kept = keyspace.kept.as_ref().ok_or("there is no index")?;
+    assert!(keyspace.publish(kept, true)?, "a mark is published");
+    Ok(())
+}
+
+fn put(keyspace: &Keyspace, key: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+    keyspace.update(0, key, access(), |slot| {
+        slot.put(crate::Kind::String, value, None)
+    })
+}
+
+fn get(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, KeyspaceError> {
+    keyspace.read(0, key, access(), |value| value.bytes.to_vec())
+}
+
+#[allow(clippy::redundant_closure_for_method_calls)] // The method's lifetimes do not fit the call.
+fn remove(keyspace: &Keyspace, key: &[u8]) -> Result<bool, KeyspaceError> {
+    keyspace.update(0, key, access(), |slot| slot.remove())
+}
+
+fn in_transaction(keyspace: &Keyspace, change: impl FnOnce() -> Tested) -> Tested {
+    let _alone = keyspace.gate.enter_alone(true).map_err(|_| "not alone")?;
+    let mut change = Some(change);
+    let mut done = Ok(());
+    keyspace.atomically(&[], &mut || {
+        if let Some(change) = change.take() {
+            done = change();
+        }
+    })?;
+    done
+}
+
+/// The transaction takes segments and empties them again, so the pool does not know their serial numbers. The published place
+/// is behind them.
+#[test]
+fn what_is_written_after_a_transaction_that_has_removed_all_it_wrote_is_kept() -> Tested {
+    let folder = folder()?;
+    let (keyspace, _) = begin(folder.path())?;
+    put(&keyspace, b"first", b"1")?;
+    keyspace.commit()?;
+    in_transaction(&keyspace, || {
+        let value = vec![7; 60_000];
+        for n in 0..20 {
+            put(&keyspace, format!("large {n}").as_bytes(), &value)?;
+        }
+        for n in (0..20).rev() {
+            remove(&keyspace, format!("large {n}").as_bytes())?;
+        }
+        Ok(())
+    })?;
+    keyspace.commit()?;
+    publish(&keyspace)?;
+    kill(keyspace);
+    for n in 0..3 {
+        let (keyspace, has_left) = begin(folder.path())?;
+        assert!(has_left, "start {n} takes the index over");
+        for before in 0..n {
+            let key = format!("after {before}");
+            assert_eq!(
+                get(&keyspace, key.as_bytes())?,
+                Some(b"2".to_vec()),
+                "{key}"
+            );
+        }
+        put(&keyspace, format!("after {n}").as_bytes(), b"2")?;
+        keyspace.commit()?;
+        kill(keyspace);
+    }
+    Ok(())
+}
