@@ -177,6 +177,9 @@ impl Databases<'_> {
                 take_next(&mut generations)?
             };
         }
+        if self.keeps_numbers_from_the_pool() {
+            self.keyspace.store.reserve_generations(generations.next)?;
+        }
         self.keyspace.events.tell_intent(None);
         self.set_generations(&generations)?;
         *next = generations.next;

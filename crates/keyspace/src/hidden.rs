@@ -1,7 +1,7 @@
 //! Contents of all databases that nobody can see until they are whole: an import.
 //!
-//! The databases get generations that only this process knows; their numbers are taken in the pool first, so that no later
-//! generation gets one of them. One durable step makes these generations the databases'. A crash before leaves records of
+//! The databases get generations that only this process knows; their numbers are taken in the pool first, also those of a
+//! database that the import empties, so that no later generation gets one of them. One durable step makes these generations the databases'. A crash before leaves records of
 //! generations that no database has, and the next start removes them.
 
 use std::sync::atomic::Ordering;
@@ -56,6 +56,14 @@ impl Databases<'_> {
             next: *next,
         };
         Ok(self.keyspace.store.set_generations(&shown)?)
+    }
+
+    /// Whether generations that are set now are not in the pool at once: they are hidden, or a transaction sets them, which a
+    /// crash may undo. What the process leaves under their numbers, in the pool or in the index that outlives it, must not pass
+    /// for what a later process stores under the same.
+    pub(super) fn keeps_numbers_from_the_pool(self) -> bool {
+        let hidden = self.keyspace.generations.are_hidden.load(Ordering::Relaxed);
+        hidden || self.keyspace.transaction.is_running()
     }
 
     /// Stores generations durably, unless they are hidden: then a crash forgets them with all that was imported.

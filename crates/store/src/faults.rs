@@ -63,6 +63,10 @@ impl Store for Arc<Faults> {
         self.inner.set_generations(generations)
     }
 
+    fn reserve_generations(&self, next: u32) -> Result<(), StoreError> {
+        self.inner.reserve_generations(next)
+    }
+
     fn parts(&self) -> usize {
         self.inner.parts()
     }

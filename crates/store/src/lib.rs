@@ -100,6 +100,11 @@ pub trait Store: Send + Sync {
     /// On an error they are what they were. No other thread stages meanwhile.
     fn set_generations(&self, generations: &Generations) -> Result<(), StoreError>;
 
+    /// Notes durably that the numbers below `next` are given away: no later generation gets one of them while anything that was
+    /// stored under it may be left, whatever becomes of the step that this thread runs. On an error nothing was changed. No
+    /// other thread stages meanwhile.
+    fn reserve_generations(&self, next: u32) -> Result<(), StoreError>;
+
     /// How many parts [`visit`](Self::visit) reads the records in. In a partitioned store a part is a partition.
     fn parts(&self) -> usize {
         self.partitions()

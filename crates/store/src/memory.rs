@@ -86,6 +86,12 @@ impl Store for std::sync::Arc<MemoryStore> {
         Ok(())
     }
 
+    fn reserve_generations(&self, next: u32) -> Result<(), StoreError> {
+        let mut generations = self.generations.lock();
+        generations.next = generations.next.max(next);
+        Ok(())
+    }
+
     fn visit(
         &self,
         partition: usize,

@@ -75,6 +75,14 @@ impl Metadata {
         }
     }
 
+    /// Notes in one durable step that the numbers below `next` are given away. Nobody sets generations meanwhile.
+    pub fn reserve_generations(&self, next: u32) {
+        let stored = self.generations();
+        if stored.next < next {
+            self.set_generations(&Generations { next, ..stored });
+        }
+    }
+
     /// Replaces the generations and clears a word of the layout, in one durable step.
     pub fn set_generations_and_clear(&self, new: &Generations, word: usize) {
         match self {

@@ -1,5 +1,6 @@
 //! Keyspaces over a real pool that end as by SIGKILL, one after the other, and take over the index each time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::*;
@@ -115,5 +116,76 @@ fn what_is_written_after_a_transaction_that_has_removed_all_it_wrote_is_kept() -
         keyspace.commit()?;
         kill(keyspace);
     }
+    Ok(())
+}
+
+/// A transaction that was not committed has flushed a database, and its keys were in the index.
+#[test]
+fn a_flush_after_one_that_was_not_committed_has_an_index_of_its_own() -> Tested {
+    let folder = folder()?;
+    let (keyspace, _) = begin(folder.path())?;
+    put(&keyspace, b"first", b"1")?;
+    keyspace.commit()?;
+    publish(&keyspace)?;
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        in_transaction(&keyspace, || {
+            keyspace.databases().flush(0)?;
+            for n in 0..100 {
+                put(&keyspace, format!("undone {n}").as_bytes(), b"2")?;
+            }
+            panic!("the process dies here");
+        })
+    }));
+    assert!(ended.is_err());
+    kill(keyspace);
+
+    let (keyspace, has_left) = begin(folder.path())?;
+    assert!(has_left);
+    assert_eq!(get(&keyspace, b"first")?, Some(b"1".to_vec()));
+    keyspace.databases().flush(0)?;
+    for n in 0..100 {
+        put(&keyspace, format!("kept {n}").as_bytes(), b"3")?;
+    }
+    keyspace.commit()?;
+    publish(&keyspace)?;
+    kill(keyspace);
+
+    let (keyspace, has_left) = begin(folder.path())?;
+    assert!(has_left);
+    assert_eq!(keyspace.databases().len(0)?, 100);
+    for n in 0..100 {
+        let found = get(&keyspace, format!("kept {n}").as_bytes())?;
+        assert_eq!(found, Some(b"3".to_vec()), "{n}");
+    }
+    Ok(())
+}
+
+/// An import that flushes gives the database a number that the pool did not know. A later import must not get the same.
+#[test]
+fn keys_of_an_import_that_was_cut_short_stay_away() -> Tested {
+    let folder = folder()?;
+    let (keyspace, _) = begin(folder.path())?;
+    keyspace.databases().hide()?;
+    keyspace.databases().flush(0)?;
+    put(&keyspace, b"of the first import", b"1")?;
+    keyspace.commit()?;
+    kill(keyspace);
+
+    let (keyspace, _) = begin(folder.path())?;
+    assert!(keyspace.databases().is_empty(0)?);
+    keyspace.databases().hide()?;
+    put(&keyspace, b"key", b"2")?;
+    keyspace.commit()?;
+    {
+        let _alone = keyspace.gate.enter_alone(true).map_err(|_| "not alone")?;
+        keyspace.databases().show()?;
+    }
+    kill(keyspace);
+
+    std::fs::remove_file(folder.path().join("index"))?;
+    let (keyspace, has_left) = begin(folder.path())?;
+    assert!(!has_left);
+    assert_eq!(get(&keyspace, b"key")?, Some(b"2".to_vec()));
+    assert_eq!(get(&keyspace, b"of the first import")?, None);
     Ok(())
 }

@@ -154,6 +154,15 @@ impl Store for Packed {
         Ok(())
     }
 
+    fn reserve_generations(&self, next: u32) -> Result<(), StoreError> {
+        if !self.front.is_held_here() {
+            // No commit sets generations meanwhile.
+            self.front.commit(&self.space, &self.metadata)?;
+        }
+        self.metadata.reserve_generations(next);
+        Ok(())
+    }
+
     fn parts(&self) -> usize {
         self.space.segments().count() as usize
     }

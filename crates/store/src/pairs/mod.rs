@@ -259,6 +259,11 @@ impl Store for Pairs {
         Ok(())
     }
 
+    fn reserve_generations(&self, next: u32) -> Result<(), StoreError> {
+        self.metadata.reserve_generations(next);
+        Ok(())
+    }
+
     fn visit(
         &self,
         partition: usize,
