@@ -28,6 +28,13 @@ const KILLS_MAX: u32 = 3;
 /// How long a machine that is short of memory is given.
 const KILL_PAUSE: Duration = Duration::from_millis(300);
 
+/// How long a pool may be open in another process. A server that is killed while its child tries the pool takes the child along,
+/// but nobody who starts the next server can wait for the child's end, and until then the pool is open there.
+const BUSY_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How often such a pool is tried.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
 // The child's first answer byte; the text follows.
 const OPENED: u8 = 0;
 const BUSY: u8 = 1;
@@ -41,8 +48,8 @@ const OTHER: u8 = 4;
 /// forks.
 ///
 /// # Errors
-/// What [`Pool::open`] says, [`PoolError::OtherEngine`] if the pool is not `engine`'s, and [`PoolError::Damaged`] if
-/// the child crashed or did not finish within half a minute.
+/// What [`Pool::open`] says, but [`PoolError::Busy`] only after three seconds; [`PoolError::OtherEngine`] if the pool is not
+/// `engine`'s, and [`PoolError::Damaged`] if the child crashed or did not finish within half a minute.
 pub fn probe(path: impl AsRef<Path>, engine: &str) -> Result<(), PoolError> {
     probe_within(path, engine, TIME_MAX)
 }
@@ -101,9 +108,17 @@ fn try_open(
     time_max: Duration,
     trial: Trial<'_>,
 ) -> Result<Vec<u8>, PoolError> {
-    for _ in 0..KILLS_MAX {
+    let busy_until = Instant::now() + BUSY_TIME_MAX;
+    let mut kills = 0;
+    while kills < KILLS_MAX {
         match try_open_once(path, engine, time_max, trial) {
-            Err(Tried::Killed) => std::thread::sleep(KILL_PAUSE),
+            Err(Tried::Killed) => {
+                kills += 1;
+                std::thread::sleep(KILL_PAUSE);
+            }
+            Err(Tried::Refused(PoolError::Busy(_))) if Instant::now() < busy_until => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
             Err(Tried::Refused(error)) => return Err(error),
             Ok(answer) => return Ok(answer),
         }
@@ -147,11 +162,19 @@ fn try_open_once(
         what: format!("cannot try the open in a child process: {error}"),
     };
     let (reader, writer) = io::pipe().map_err(failed)?;
+    let parent = Pid::this();
     // SAFETY: the caller promises one thread (and libc's allocator is usable in the child even otherwise); the child
     // only opens the pool, writes to the pipe and leaves by _exit.
     match unsafe { fork() }.map_err(|error| failed(error.into()))? {
         ForkResult::Child => {
             drop(reader);
+            // A damaged pool can keep this process busy for ever: where the server is killed, nobody would end it.
+            let _ = set_pdeathsig(Signal::SIGKILL);
+            if Pid::parent() != parent {
+                // The server was killed before that.
+                // SAFETY: ends this process without running the exit handlers that belong to the parent's state.
+                unsafe { libc::_exit(0) }
+            }
             child(path, engine, device, trial, OwnedFd::from(writer).into())
         }
         ForkResult::Parent { child } => {
@@ -169,8 +192,6 @@ fn try_open_once(
 
 /// The child's whole life.
 fn child(path: &Path, engine: &str, device: bool, trial: Trial<'_>, mut pipe: File) -> ! {
-    // A damaged pool can keep it busy for ever: where the server is killed, nobody would end it.
-    let _ = set_pdeathsig(Signal::SIGKILL);
     // A crash of this child is expected, so it must leave no core file and no message on the server's terminal.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     if let Ok(null) = File::options().write(true).open("/dev/null") {

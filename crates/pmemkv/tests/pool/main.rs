@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use pmemkv::{
     self, Backing, Config, Database, Durability, Error as EngineError, FORMAT_VERSION,
     FORMAT_WITH_EXTENTS, PARTITIONS_MAX, Pool, PoolError, PoolHeader, WORDS,
@@ -401,6 +402,15 @@ fn a_pool_that_does_not_fit_is_refused_by_name() -> TestResult {
     assert!(matches!(Pool::open(&path), Err(PoolError::Busy(_))));
     assert!(matches!(probe(&path, "cmap"), Err(PoolError::Busy(_))));
     drop(pool);
+    // A process that is about to end still has it.
+    let file =
+        Flock::lock(File::open(&path)?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    let ending = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        drop(file);
+    });
+    probe(&path, "cmap")?;
+    ending.join().map_err(|_| "it panicked")?;
     assert!(matches!(
         probe(&path, "stree"),
         Err(PoolError::OtherEngine { .. })
