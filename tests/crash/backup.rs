@@ -16,6 +16,9 @@ use crate::seed_and_rounds;
 /// Backups in one test.
 const ROUNDS: usize = 4;
 
+/// A pool of this size does not run short of space while a backup keeps its segments, however slow the machine is.
+const ROOMY: &str = "256mb";
+
 type Writer<'a> = Box<dyn FnOnce(&Told) -> Result<(), String> + Send + 'a>;
 
 fn writer<'a>(write: impl FnOnce(&Told) -> TestResult + Send + 'a) -> Writer<'a> {
@@ -115,7 +118,9 @@ fn back_up_beside(server: &Server, place: &Path, may_be_short: bool) -> TestResu
 #[test]
 fn a_copy_is_of_one_moment() -> TestResult {
     let folder = folder()?;
-    let options = options("cmap", folder.path()).directive("worker-threads", "3");
+    let options = options("cmap", folder.path())
+        .pool_size(ROOMY)
+        .directive("worker-threads", "3");
     let server = Server::start_with(options)?;
     assert!(back_up_beside(&server, folder.path(), false)? > 0);
     Ok(())
@@ -174,7 +179,9 @@ fn a_backup_gives_way_to_writes() -> TestResult {
 fn a_kill_beside_a_backup_loses_nothing() -> TestResult {
     let (_, rounds) = seed_and_rounds(ROUNDS)?;
     let folder = folder()?;
-    let options = options("cmap", folder.path()).directive("worker-threads", "2");
+    let options = options("cmap", folder.path())
+        .pool_size(ROOMY)
+        .directive("worker-threads", "2");
     let mut server = Server::start_with(options)?;
     let value = "z".repeat(40_000);
     let mut client = server.raw()?;

@@ -57,9 +57,11 @@ pub fn under_way(client: &mut RawClient) -> TestResult {
     Ok(())
 }
 
-/// A server on a copy, which the server takes as its pool.
+/// A server on a copy, which the server takes as its pool. It leaves no other file beside the copy.
 pub fn on_copy(copy: &Path) -> TestResult<Server> {
-    let options = Options::new("cmap").directive("pool-path", &copy.display().to_string());
+    let options = Options::new("cmap")
+        .directive("pool-path", &copy.display().to_string())
+        .directive("index-file", "no");
     Server::start_with(options)
 }
 
