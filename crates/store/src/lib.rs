@@ -306,7 +306,8 @@ pub trait Store: Send + Sync {
         0
     }
 
-    /// Commits all that is staged. `false` if that cannot be done now, because a transaction is running.
+    /// Commits all that is staged, and up to when deadlines were [seen to pass](Self::saw_expired). `false` if that cannot be done
+    /// now, because a transaction is running.
     fn commit_all_staged(&self) -> Result<bool, StoreError> {
         Ok(false)
     }

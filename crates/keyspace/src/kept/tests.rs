@@ -45,6 +45,7 @@ fn kill(keyspace: Keyspace) {
     if let Some(kept) = &keyspace.kept {
         kept.arena.release();
     }
+    drop(keyspace);
 }
 
 fn publish(keyspace: &Keyspace) -> Tested {
@@ -187,5 +188,32 @@ fn keys_of_an_import_that_was_cut_short_stay_away() -> Tested {
     assert!(!has_left);
     assert_eq!(get(&keyspace, b"key")?, Some(b"2".to_vec()));
     assert_eq!(get(&keyspace, b"of the first import")?, None);
+    Ok(())
+}
+
+/// The published index has no key that was removed for its deadline, so the pool must know that the deadline has passed: a
+/// start that reads the pool, by a clock that went back, would find the key again.
+#[test]
+fn an_expired_key_that_the_published_index_lacks_stays_away_from_a_start_that_reads_the_pool()
+-> Tested {
+    let folder = folder()?;
+    let (keyspace, _) = begin(folder.path())?;
+    keyspace.update(0, b"brief", access(), |slot| {
+        slot.put(crate::Kind::String, b"1", Some(1_000))
+    })?;
+    keyspace.commit()?;
+    assert_eq!(keyspace.expiry().remove_all_due(2_000)?, 1);
+    publish(&keyspace)?;
+    kill(keyspace);
+
+    let (keyspace, has_left) = begin(folder.path())?;
+    assert!(has_left);
+    assert_eq!(get(&keyspace, b"brief")?, None);
+    kill(keyspace);
+
+    std::fs::remove_file(folder.path().join("index"))?;
+    let (keyspace, has_left) = begin(folder.path())?;
+    assert!(!has_left);
+    assert_eq!(get(&keyspace, b"brief")?, None);
     Ok(())
 }

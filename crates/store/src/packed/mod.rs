@@ -374,7 +374,11 @@ impl Store for Packed {
 
     fn commit_all_staged(&self) -> Result<bool, StoreError> {
         // In a step of this thread, a commit leaves out what the step has staged.
-        Ok(!self.front.is_held_here() && self.commit_all_soon()?)
+        let is_committed = !self.front.is_held_here() && self.commit_all_soon()?;
+        if is_committed {
+            self.expired.store(&self.metadata);
+        }
+        Ok(is_committed)
     }
 
     fn visit_since(
