@@ -26,7 +26,7 @@ pub use names::{Found, IndexKey, Likely, Located, Named, Names, Naming, OnName, 
 pub use replace::Replacement;
 
 use super::{Cursor, Kind, Millis};
-use arena::{Arena, Found as Left, Mark, Region};
+use arena::{Arena, Found as Left, Mark, Owner, Region};
 use beside::Beside;
 use entry::{Bits, HASH_BITS, NEVER};
 use kept::Kept;
@@ -121,10 +121,18 @@ impl Index {
         }
     }
 
-    /// An empty index in an empty region of an arena, of records that have their names, with leaves for about this many keys.
-    pub fn in_arena(skip_bits: u32, region: Region, keys: usize) -> Self {
+    /// An empty index in an arena, of records that have their names, with leaves for about this many keys. Its owner has noted
+    /// the mark `noted` last; see [`Region::new`].
+    pub fn in_arena(
+        skip_bits: u32,
+        arena: &'static Arena,
+        owner: Owner,
+        noted: u64,
+        keys: usize,
+    ) -> Self {
         let depth = depth_for(keys);
         let leaves = 1usize << depth;
+        let region = Region::new(arena, owner, noted);
         Self {
             depth,
             directory: (0..1 << depth).collect(),

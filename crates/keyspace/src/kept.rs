@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arena::{Arena, Found as Left, Identity, Mark, Opening, Owner, Point, Region};
+use arena::{Arena, Found as Left, Identity, Mark, Opening, Owner, Point};
 use parking_lot::Mutex;
 
 use super::hashing::{SHARD_BITS, SHARDS, shard_of};
@@ -316,7 +316,7 @@ impl Keyspace {
                 let shard = u16::try_from(shard).unwrap_or(u16::MAX);
                 let owner = Owner { shard, generation };
                 let noted = kept.noted[usize::from(shard)].load(Ordering::Relaxed);
-                Index::in_arena(SHARD_BITS, Region::new(kept.arena, owner, noted), keys)
+                Index::in_arena(SHARD_BITS, kept.arena, owner, noted, keys)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use arena::{Arena, Identity, Opening, Owner, Point, Region, testing};
+use arena::{Arena, Identity, Opening, Owner, Point, testing};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -161,7 +161,7 @@ fn a_kill_before_any_store_leaves_what_was_published() {
         let _ = std::fs::remove_file(&path);
         let arena = fresh(&path);
         let mut table = empty(hasher);
-        table.index = Index::in_arena(SKIP_BITS, Region::new(arena, OWNER, arena.mark()), 0);
+        table.index = Index::in_arena(SKIP_BITS, arena, OWNER, arena.mark(), 0);
         let mark = arena.begin_mark();
         table.index.note_mark(mark);
         arena.publish(mark, Point::default());
@@ -208,7 +208,7 @@ fn a_changed_or_missing_byte_is_noticed_or_does_no_harm() {
     let hasher: &'static dyn Fn(&[u8]) -> u64 = &mixed_hash;
     let arena = fresh(&path);
     let mut table = empty(hasher);
-    table.index = Index::in_arena(SKIP_BITS, Region::new(arena, OWNER, arena.mark()), 0);
+    table.index = Index::in_arena(SKIP_BITS, arena, OWNER, arena.mark(), 0);
     let mark = arena.begin_mark();
     table.index.note_mark(mark);
     arena.publish(mark, Point::default());
