@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use mlua::{LightUserData, Lua, LuaOptions, StdLib, Value};
+use mlua::{LightUserData, Lua, LuaOptions, StdLib, Table, Value};
 use redis_core::protocol::ReplyBuffer;
 
 use crate::api::Version;
@@ -181,8 +181,8 @@ impl Interpreter {
             .load(code, "@user_function")?
             .map_err(LoadError::Library)?;
         self.state.registered = Some(Vec::new());
-        self.packed.clear();
-        let result = self.execute(main, (0, 0), host);
+        self.pack_header(main, (0, 0));
+        let result = self.execute(host);
         self.release(main);
         match result {
             Ok(Ok(_)) => Ok(()),
@@ -227,29 +227,26 @@ impl Interpreter {
         K: ExactSizeIterator<Item = &'a [u8]>,
         A: ExactSizeIterator<Item = &'a [u8]>,
     {
-        let counts = (run.keys.len(), run.args.len());
-        self.packed.clear();
+        self.pack_header(run.function, (run.keys.len(), run.args.len()));
         for text in run.keys.chain(run.args) {
             self.packed
                 .extend_from_slice(&(text.len() as u64).to_ne_bytes());
             self.packed.extend_from_slice(text);
         }
         let mark = out.len();
-        let result = self
-            .execute(run.function, counts, host)
-            .and_then(|result| match result {
-                Ok(value) => {
-                    let mut converter = Converter {
-                        shape: &self.native.shape,
-                        script_protocol: self.state.protocol,
-                        out,
-                    };
-                    converter
-                        .write(&value)
-                        .map(|failed| failed.map_or(Outcome::Written, Outcome::Failed))
-                }
-                Err(raised) => Ok(Outcome::Failed(raised.named(run.name))),
-            });
+        let result = self.execute(host).and_then(|result| match result {
+            Ok(value) => {
+                let mut converter = Converter {
+                    shape: &self.native.shape,
+                    script_protocol: self.state.protocol,
+                    out,
+                };
+                converter
+                    .write(&value)
+                    .map(|failed| failed.map_or(Outcome::Written, Outcome::Failed))
+            }
+            Err(raised) => Ok(Outcome::Failed(raised.named(run.name))),
+        });
         self.state.end_run();
         if self.packed.capacity() > KEPT_BYTES {
             self.packed = Vec::new();
@@ -291,13 +288,24 @@ impl Interpreter {
 }
 
 impl Interpreter {
-    /// Runs a function with keys and arguments that are packed already. The outer error is Lua's own failure.
-    fn execute(
-        &mut self,
-        function: Handle,
-        (keys, args): (usize, usize),
-        host: &mut dyn Host,
-    ) -> mlua::Result<Result<Value, Raised>> {
+    /// Begins what the C side gets of a run; the keys and arguments follow, each with its length before it.
+    fn pack_header(&mut self, function: Handle, (keys, args): (usize, usize)) {
+        let header = [
+            // Handles are positive.
+            u64::from(function.0.unsigned_abs()),
+            keys as u64,
+            args as u64,
+            u64::from(self.kind == Kind::Eval),
+            u64::from(self.limits.interrupt_instructions),
+        ];
+        self.packed.clear();
+        for word in header {
+            self.packed.extend_from_slice(&word.to_ne_bytes());
+        }
+    }
+
+    /// Runs what is packed. The outer error is Lua's own failure.
+    fn execute(&mut self, host: &mut dyn Host) -> mlua::Result<Result<Value, Raised>> {
         let Self {
             native,
             state,
@@ -306,40 +314,24 @@ impl Interpreter {
         } = self;
         // The C side reads it before it runs the script.
         let packed = LightUserData(packed.as_ptr().cast_mut().cast::<c_void>());
-        let eval = self.kind == Kind::Eval;
-        let input = (
-            function.0,
-            packed,
-            keys,
-            args,
-            eval,
-            self.limits.interrupt_instructions,
-        );
-        let (status, value, source, line, counted) = CURRENT
-            .set(Current { host, state }, || {
-                native.run.call::<RunResults>(input)
-            })?;
-        Ok(match status {
-            Value::Boolean(true) => Ok(value),
-            Value::Boolean(false) => Err(Raised {
-                place: text_of(&source).zip(text_of(&line)),
-                text: text_of(&value).map_or_else(
-                    || b"ERR unknown error".to_vec(),
-                    |_| convert::raised_text(&value),
-                ),
-                counted: counted == Value::Boolean(true),
-                is_table: true,
-            }),
-            _ => {
+        let (failed, value) = CURRENT.set(Current { host, state }, || {
+            native.run.call::<(Value, Value)>(packed)
+        })?;
+        if failed.is_nil() {
+            return Ok(Ok(value));
+        }
+        Ok(Err(match value {
+            Value::Table(error) => Raised::of_table(&error)?,
+            value => {
                 self.collect();
-                Err(Raised {
+                Raised {
                     text: convert::raised_text(&value),
                     place: None,
                     counted: false,
                     is_table: false,
-                })
+                }
             }
-        })
+        }))
     }
 
     /// Collects what a script that ran out of memory left.
@@ -348,9 +340,6 @@ impl Interpreter {
         let _ = self.lua.gc_collect();
     }
 }
-
-/// What the C side's `run` returns.
-type RunResults = (Value, Value, Value, Value, Value);
 
 /// An error that ended a script.
 struct Raised {
@@ -363,6 +352,23 @@ struct Raised {
 }
 
 impl Raised {
+    /// The error with the fields that the C side gives it.
+    #[cold]
+    fn of_table(error: &Table) -> mlua::Result<Self> {
+        let field = |name: &str| error.raw_get::<Value>(name);
+        let (text, source, line) = (field("err")?, field("source")?, field("line")?);
+        let counted = field("ignore_error_stats_update")?;
+        Ok(Self {
+            place: text_of(&source).zip(text_of(&line)),
+            text: text_of(&text).map_or_else(
+                || b"ERR unknown error".to_vec(),
+                |_| convert::raised_text(&text),
+            ),
+            counted: counted == Value::Boolean(true),
+            is_table: true,
+        })
+    }
+
     /// The error of the script or function with this name.
     fn named(self, name: &[u8]) -> ScriptError {
         let text = match (self.is_table, self.place) {
