@@ -7,7 +7,7 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Gro
 use crate::commands::lists::positions;
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, Scores, View};
+use crate::keyspace::{EventClass, Kind, Scores, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -117,36 +117,38 @@ fn remove(
     ctx: &mut Context<'_>,
     args: Args<'_>,
     event: &'static str,
-    ranks: impl FnOnce(Scores<'_>) -> Range<usize>,
+    ranks: impl Fn(Scores<'_>) -> Range<usize>,
 ) -> CommandResult {
-    let removed = ctx.update_collection(&args[1], |keys| {
-        let Some(scores) = keys.view(0).map(View::sorted_set).transpose()? else {
-            return Ok(0);
-        };
-        let ranks = ranks(scores);
-        let whole = ranks.len() == scores.len();
-        let removed = ranks.len();
-        if removed == 0 {
-            return Ok(0);
-        }
-        if whole {
-            keys.remove(0);
-        } else {
-            let members: Vec<(Vec<u8>, f64)> = scores
-                .range(ranks)
-                .map(|(member, score)| (member.to_vec(), score))
-                .collect();
-            let mut edit = keys.scores(0)?;
-            for (member, score) in members {
-                edit.remove_scored(&member, score)?;
+    let removed = ctx
+        .database()
+        .update_one(&args[1], Kind::SortedSet, |keys| {
+            let Some(scores) = keys.view().map(View::sorted_set).transpose()? else {
+                return Ok(0);
+            };
+            let ranks = ranks(scores);
+            let whole = ranks.len() == scores.len();
+            let removed = ranks.len();
+            if removed == 0 {
+                return Ok(0);
             }
-        }
-        keys.set_dirty(removed);
-        keys.event(0, EventClass::ZSET, event);
-        if whole {
-            keys.event(0, EventClass::GENERIC, "del");
-        }
-        Ok(removed)
-    })?;
+            if whole {
+                keys.remove();
+            } else {
+                let members: Vec<(Vec<u8>, f64)> = scores
+                    .range(ranks)
+                    .map(|(member, score)| (member.to_vec(), score))
+                    .collect();
+                let mut edit = keys.scores()?;
+                for (member, score) in members {
+                    edit.remove_scored(&member, score)?;
+                }
+            }
+            keys.set_dirty(removed);
+            keys.event(EventClass::ZSET, event);
+            if whole {
+                keys.event(EventClass::GENERIC, "del");
+            }
+            Ok(removed)
+        })?;
     Ok(Reply::count(removed).into())
 }
