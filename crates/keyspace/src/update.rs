@@ -30,6 +30,7 @@ use std::collections::HashMap;
 
 use smallvec::{SmallVec, smallvec};
 
+use elements::tell_changed;
 pub use in_place::OneUpdate;
 pub(crate) use locked::{Each, LockedKey, LockedShards};
 use locked::{LockedKeys, next_access};
@@ -505,19 +506,8 @@ impl<'a> Update<'a> {
         let i = self.edits[0].0;
         self.write_one_edit()?;
         let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
-        let (modifies, wakes) = (self.edits[0].1.modifies(), self.edits[0].1.wakes());
         let shard = self.keys.shard_mut(i);
-        if modifies {
-            keyspace
-                .telling()
-                .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
-        } else {
-            if wakes && let Some(queues) = &mut shard.queues {
-                keyspace.waiting().key_filled(queues, locked.db, locked.key);
-            }
-            let change = Followed::Changed(locked.db, locked.key);
-            keyspace.events.tell_followed(change);
-        }
+        tell_changed(keyspace, &self.edits[0].1, (shard, locked), access);
         if !self.notices.is_empty() {
             let name = (locked.generation, locked.key);
             self.tell(Written::from([(name, (Before::Live, true))]));

@@ -7,7 +7,9 @@ use super::{REFERENCES, node_limits, parse_references, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Millis, NodeLimits, Pair, References, StreamId, Trim, TrimTo};
+use crate::keyspace::{
+    EventClass, Kind, Millis, NodeLimits, Pair, References, StreamId, Trim, TrimTo,
+};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -255,12 +257,12 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let now = ctx.access.clock();
     let database = ctx.database();
     let mut tells_key = false;
-    let id = ctx.update_collection(&args[1], |keys| {
-        if options.no_mkstream && keys.info(0).is_none() {
+    let id = database.update_one(&args[1], Kind::Stream, |key| {
+        if options.no_mkstream && !key.exists() {
             return Ok(None);
         }
-        keys.close_full_node(0, &pairs, limits)?;
-        let mut stream = keys.stream(0)?;
+        key.close_full_node(&pairs, limits)?;
+        let mut stream = key.stream()?;
         let last = stream.last_id();
         if last == StreamId::MAX {
             return Err(CommandError::text(
@@ -295,10 +297,10 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             words.extend(args.from(at + 1));
             database.effect(&words);
         }
-        keys.set_dirty(1);
-        keys.event(0, EventClass::STREAM, "xadd");
+        key.set_dirty(1);
+        key.event(EventClass::STREAM, "xadd");
         if trimmed > 0 {
-            keys.event(0, EventClass::STREAM, "xtrim");
+            key.event(EventClass::STREAM, "xtrim");
         }
         Ok(Some(id))
     })?;

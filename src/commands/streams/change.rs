@@ -5,7 +5,7 @@ use super::{IDS, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, StreamId};
+use crate::keyspace::{EventClass, Kind, StreamId};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -50,11 +50,11 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 ];
 
 fn xdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let deleted = ctx.update_collection(&args[1], |keys| {
-        if keys.info(0).is_none() {
+    let deleted = ctx.database().update_one(&args[1], Kind::Stream, |key| {
+        if !key.exists() {
             return Ok(0);
         }
-        let mut stream = keys.stream(0)?;
+        let mut stream = key.stream()?;
         let ids = args.from(2).map(|id| parse_id(id, 0));
         let ids = ids.collect::<Result<Vec<_>, _>>()?;
         let mut deleted = 0;
@@ -62,8 +62,8 @@ fn xdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             deleted += usize::from(stream.delete(id)?);
         }
         if deleted > 0 {
-            keys.event(0, EventClass::STREAM, "xdel");
-            keys.set_dirty(deleted);
+            key.event(EventClass::STREAM, "xdel");
+            key.set_dirty(deleted);
         }
         Ok::<_, CommandError>(deleted)
     })?;

@@ -5,7 +5,7 @@ use super::{CONSUMER, GROUP, IDS, READ_KEY, no_group, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{GroupView, Millis, StreamId};
+use crate::keyspace::{GroupView, Kind, Millis, StreamId};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply, ReplyBuffer};
 
@@ -59,12 +59,12 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 
 fn xack(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut found = false;
-    let result = ctx.update_collection(&args[1], |keys| {
-        found = keys.info(0).is_some();
+    let result = ctx.database().update_one(&args[1], Kind::Stream, |key| {
+        found = key.exists();
         if !found {
             return Ok(0);
         }
-        let mut stream = keys.stream(0)?;
+        let mut stream = key.stream()?;
         let Some(group) = stream.group(&args[2]) else {
             return Ok(0);
         };
@@ -74,7 +74,7 @@ fn xack(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         for id in ids {
             acknowledged += usize::from(stream.remove_pending(group, id));
         }
-        keys.set_dirty(acknowledged);
+        key.set_dirty(acknowledged);
         Ok::<_, CommandError>(acknowledged)
     });
     ctx.looked_up(&args[1], found);

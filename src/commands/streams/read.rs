@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::entries::Collected;
 use super::ids::parse_id;
-use super::serve::{From, ReadCall, Reader, Served, check_group, serve_group, serve_read};
+use super::serve::{
+    From, GroupKeys, ReadCall, Reader, Served, check_group, serve_group, serve_read,
+};
 use super::{COUNT, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::blocking::Call;
@@ -270,11 +272,11 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let now = ctx.access.clock();
     let database = ctx.database();
     let out = &*ctx.out;
-    let read = database.update_many(words.keys.iter().copied(), |keys| {
+    let read = GroupKeys::lock(database, &words.keys, |keys| {
         looked_up.clear();
         let mut from = Vec::with_capacity(words.keys.len());
         for (i, (key, id)) in words.keys.iter().zip(&words.ids).enumerate() {
-            looked_up.push(keys.info(i).is_some());
+            looked_up.push(keys.has(i));
             check_group(keys, i, key, reader)?;
             from.push(group_reads_from(id)?);
         }

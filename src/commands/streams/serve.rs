@@ -4,7 +4,9 @@ use super::effects::GroupEffects;
 use super::entries::Collected;
 use super::no_group;
 use crate::commands::{CommandError, Database};
-use crate::keyspace::{EventClass, GroupState, PendingState, StreamEdit, StreamId, Update, View};
+use crate::keyspace::{
+    EventClass, GroupState, Kind, OneUpdate, PendingState, StreamEdit, StreamId, Update, View,
+};
 use crate::protocol::Reply;
 
 /// From where a stream is read.
@@ -61,9 +63,67 @@ pub(super) fn serve_read(
     Ok(served)
 }
 
+/// The locked keys of a call by a group.
+pub(super) enum GroupKeys<'k, 'u, 'a> {
+    One(&'k mut OneUpdate<'u, 'a>),
+    Several(&'k mut Update<'a>),
+}
+
+impl GroupKeys<'_, '_, '_> {
+    /// Locks the keys of a call, of which most have one, and runs `f` on them.
+    pub(super) fn lock<R>(
+        database: Database<'_>,
+        names: &[&[u8]],
+        mut f: impl FnMut(&mut GroupKeys<'_, '_, '_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        match names {
+            [key] => database.update_one(key, Kind::Stream, |key| f(&mut GroupKeys::One(key))),
+            _ => database.update_many(names.iter().copied(), |keys| {
+                f(&mut GroupKeys::Several(keys))
+            }),
+        }
+    }
+
+    /// Whether key `i` is there.
+    pub(super) fn has(&self, i: usize) -> bool {
+        match self {
+            Self::One(key) => key.exists(),
+            Self::Several(keys) => keys.info(i).is_some(),
+        }
+    }
+
+    fn view(&self, i: usize) -> Option<View<'_>> {
+        match self {
+            Self::One(key) => key.view(),
+            Self::Several(keys) => keys.view(i),
+        }
+    }
+
+    fn stream(&mut self, i: usize) -> Result<StreamEdit<'_>, CommandError> {
+        Ok(match self {
+            Self::One(key) => key.stream()?,
+            Self::Several(keys) => keys.stream(i)?,
+        })
+    }
+
+    fn event(&mut self, i: usize, name: &'static str) {
+        match self {
+            Self::One(key) => key.event(EventClass::STREAM, name),
+            Self::Several(keys) => keys.event(i, EventClass::STREAM, name),
+        }
+    }
+
+    fn set_dirty(&mut self, changes: usize) {
+        match self {
+            Self::One(key) => key.set_dirty(changes),
+            Self::Several(keys) => keys.set_dirty(changes),
+        }
+    }
+}
+
 /// Checks that key `i` is a stream that has the group.
 pub(super) fn check_group(
-    keys: &Update<'_>,
+    keys: &GroupKeys<'_, '_, '_>,
     i: usize,
     key: &[u8],
     reader: &Reader,
@@ -81,7 +141,7 @@ pub(super) fn check_group(
 
 /// Reads the streams for a consumer of the group, which all of them have.
 pub(super) fn serve_group(
-    keys: &mut Update<'_>,
+    keys: &mut GroupKeys<'_, '_, '_>,
     (database, names): (Database<'_>, &[&[u8]]),
     reader: &Reader,
     from: &[From],
@@ -149,7 +209,7 @@ pub(super) fn serve_group(
         };
         if created {
             changes += 1;
-            keys.event(i, EventClass::STREAM, "xgroup-createconsumer");
+            keys.event(i, "xgroup-createconsumer");
         }
         if has_reply {
             changes += 1;
@@ -244,7 +304,7 @@ impl ReadCall {
                     .collect();
                 serve_read(&views, &self.from, self.count, &mut collected)
             })??,
-            Some(reader) => database.update_many(names.iter().copied(), |keys| {
+            Some(reader) => GroupKeys::lock(database, &names, |keys| {
                 for (i, key) in names.iter().enumerate() {
                     check_group(keys, i, key, reader)?;
                 }

@@ -18,15 +18,15 @@ use crate::dirty::Dirty;
 use crate::index::Located;
 use crate::shard::Shard;
 use crate::telling::Before;
-use crate::{Access, Keyspace, KeyspaceError, Kind, Millis};
+use crate::{Access, Followed, Keyspace, KeyspaceError, Kind, Millis};
 use store::Location;
 
 /// A locked key with its collection, which is live, and the changes of elements.
 pub struct ElementsUpdate<'a> {
     pub(super) key: KeyUpdate<'a>,
-    id: u64,
-    locked: LockedCollection,
-    edit: Option<Edit>,
+    pub(super) id: u64,
+    pub(super) locked: LockedCollection,
+    pub(super) edit: Option<Edit>,
     removes: bool,
     pub(super) events: Events,
 }
@@ -184,11 +184,10 @@ impl<'a> ElementsUpdate<'a> {
         if changes && let Some(edit) = &mut self.edit {
             let place = KeyPlace::of(self.key.locked);
             write_edit(keyspace, edit, &mut self.locked, place, self.key.access.now)?;
-            keyspace.telling().modified_by(
-                self.key.shard,
-                self.key.locked,
-                KeyWrite::Nothing,
-                Before::Live,
+            tell_changed(
+                keyspace,
+                edit,
+                (self.key.shard, self.key.locked),
                 self.key.access,
             );
         }
@@ -205,6 +204,9 @@ impl<'a> ElementsUpdate<'a> {
         let Some(edit) = &mut self.edit else {
             return Ok(true);
         };
+        if self.locked.kind == Kind::Stream {
+            return Ok(true);
+        }
         if self.locked.is_unmarked {
             return Ok(false);
         }
@@ -250,6 +252,29 @@ impl Rest {
         update.keys.add_dirty();
         Ok(())
     }
+}
+
+/// Tells who watches a key, waits for it or follows it, that elements of its collection were changed.
+pub(super) fn tell_changed(
+    keyspace: &Keyspace,
+    edit: &Edit,
+    (shard, locked): (&mut Shard, LockedKey<'_>),
+    access: Access,
+) {
+    if edit.modifies() {
+        let (change, before) = (KeyWrite::Nothing, Before::Live);
+        keyspace
+            .telling()
+            .modified_by(shard, locked, change, before, access);
+        return;
+    }
+    if edit.wakes()
+        && let Some(queues) = &mut shard.queues
+    {
+        keyspace.waiting().key_filled(queues, locked.db, locked.key);
+    }
+    let change = Followed::Changed(locked.db, locked.key);
+    keyspace.events.tell_followed(change);
 }
 
 /// Writes the changes of elements of one collection, and applies them in DRAM.

@@ -145,6 +145,14 @@ impl OneUpdate<'_, '_> {
         }
     }
 
+    /// Whether the key is there, and not past its deadline.
+    pub fn exists(&self) -> bool {
+        match self {
+            Self::Staged(update, _) => update.info(0).is_some(),
+            Self::InPlace(_) | Self::Elements(_) => true,
+        }
+    }
+
     /// The hash or set, ready to be changed; a new one if the key is missing. If it has no elements after the call, the key
     /// is removed.
     pub fn fields(&mut self) -> Result<FieldsEdit<'_>, KeyspaceError> {
