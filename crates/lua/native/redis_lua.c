@@ -198,8 +198,11 @@ static void push_field (lua_State *L, int table, const char *name) {
 
 /* What stands before the packed keys and arguments of a run. */
 typedef struct RunHeader {
-  uint64_t handle, keys, arguments, eval, interval;
+  uint64_t handle, keys, arguments, eval, interval, ending;
 } RunHeader;
+
+/* How a run ended. */
+enum { ENDED_WELL, ENDED_BY_ERROR, ENDED_BY_LUA };
 
 /* Sets a global that the run gives to its script to the value on top. */
 static void set_global (lua_State *L, int name) {
@@ -211,11 +214,12 @@ static void set_global (lua_State *L, int name) {
 /* run(packed): runs a script or a function. `packed` is an address in Rust's memory: of a RunHeader, the keys and the arguments, each
 ** with its length before it. With `eval` they become the globals KEYS and ARGV, which are the upvalues' names, otherwise the
 ** function's arguments. Asks Rust every `interval` instructions whether to go on, never if it is 0.
-** Returns nil and the result; or false and the error as handle_error has made it; or true and the text of an error that Lua made
-** without asking handle_error, such as that no memory is left. */
+** Returns the result; or the error as handle_error has made it; or the text of an error that Lua made without asking handle_error, such
+** as that no memory is left. Which of them it is stands in Rust's word with the address `ending`. */
 static int run (lua_State *L) {
   const char *at = (const char *)lua_touserdata(L, 1);
   RunHeader header;
+  uint64_t ending;
   int status;
   memcpy(&header, at, sizeof(header));
   at += sizeof(header);
@@ -235,13 +239,13 @@ static int run (lua_State *L) {
   }
   status = lua_pcall(L, header.eval ? 0 : 2, 1, 1);
   lua_sethook(L, NULL, 0, 0);
+  ending = ENDED_WELL;
   if (status != 0) {
     if (lua_type(L, -1) == LUA_TUSERDATA) return lua_error(L);  /* a panic or an error of Rust */
-    lua_pushboolean(L, !lua_istable(L, -1));
+    ending = lua_istable(L, -1) ? ENDED_BY_ERROR : ENDED_BY_LUA;
   }
-  else lua_pushnil(L);
-  lua_insert(L, -2);
-  return 2;
+  *(uint64_t *)(uintptr_t)header.ending = ending;
+  return 1;
 }
 
 

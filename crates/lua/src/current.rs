@@ -63,8 +63,8 @@ pub(crate) struct State {
 
 /// Memory that the C side reads and writes. It keeps the addresses, so neither part ever moves.
 pub(crate) struct Exchange {
-    /// How many bytes of arguments there are; the address of the reply; its length.
-    words: Box<[Cell<u64>; 3]>,
+    /// How many bytes of arguments there are; the address of the reply; its length; how the run ended.
+    words: Box<[Cell<u64>; 4]>,
     /// The arguments.
     bytes: Box<[Cell<u8>]>,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub fn new() -> Self {
         Self {
-            words: Box::new([const { Cell::new(0) }; 3]),
+            words: Box::new([const { Cell::new(0) }; 4]),
             bytes: vec![Cell::new(0); EXCHANGE_BYTES].into_boxed_slice(),
         }
     }
@@ -85,6 +85,12 @@ impl Exchange {
             address(self.bytes.as_ptr().cast_mut().cast()),
             self.bytes.len(),
         )
+    }
+
+    /// The address of the word that says how a run ended.
+    #[inline]
+    fn ending_address(&self) -> u64 {
+        self.words[3].as_ptr().expose_provenance() as u64
     }
 
     /// The arguments that the C side has left.
@@ -252,6 +258,18 @@ impl State {
         buffers.push(std::mem::take(self.reply.tail_mut()));
         self.joined = buffers.concat();
         self.exchange.leave(&self.joined);
+    }
+
+    /// Where the C side says how a run ended.
+    #[inline]
+    pub fn ending_address(&self) -> u64 {
+        self.exchange.ending_address()
+    }
+
+    /// How the run ended.
+    #[inline]
+    pub fn ending(&self) -> u64 {
+        self.exchange.words[3].get()
     }
 
     /// The arguments that were taken.

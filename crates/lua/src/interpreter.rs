@@ -184,14 +184,17 @@ impl Interpreter {
         self.pack_header(main, (0, 0));
         let result = self.execute(host);
         self.release(main);
-        match result {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(raised)) => {
-                let text = String::from_utf8_lossy(&raised.text).into_owned();
-                Err(LoadError::Registering(text))
+        let raised = match result {
+            Ok(_) if self.state.ending() == ENDED_WELL => return Ok(()),
+            Ok(error) => self.raised(&error),
+            Err(error) => Err(error),
+        };
+        Err(match raised {
+            Ok(raised) => {
+                LoadError::Registering(String::from_utf8_lossy(&raised.text).into_owned())
             }
-            Err(error) => Err(LoadError::Lua(error.to_string())),
-        }
+            Err(error) => LoadError::Lua(error.to_string()),
+        })
     }
 
     /// Changes what libraries see as their globals.
@@ -234,8 +237,8 @@ impl Interpreter {
             self.packed.extend_from_slice(text);
         }
         let mark = out.len();
-        let result = self.execute(host).and_then(|result| match result {
-            Ok(value) => {
+        let result = match self.execute(host) {
+            Ok(value) if self.state.ending() == ENDED_WELL => {
                 let mut converter = Converter {
                     shape: &self.native.shape,
                     script_protocol: self.state.protocol,
@@ -245,8 +248,11 @@ impl Interpreter {
                     .write(&value)
                     .map(|failed| failed.map_or(Outcome::Written, Outcome::Failed))
             }
-            Err(raised) => Ok(Outcome::Failed(raised.named(run.name))),
-        });
+            Ok(error) => self
+                .raised(&error)
+                .map(|raised| Outcome::Failed(raised.named(run.name))),
+            Err(error) => Err(error),
+        };
         self.state.end_run();
         if self.packed.capacity() > KEPT_BYTES {
             self.packed = Vec::new();
@@ -297,6 +303,7 @@ impl Interpreter {
             args as u64,
             u64::from(self.kind == Kind::Eval),
             u64::from(self.limits.interrupt_instructions),
+            self.state.ending_address(),
         ];
         self.packed.clear();
         for word in header {
@@ -304,8 +311,9 @@ impl Interpreter {
         }
     }
 
-    /// Runs what is packed. The outer error is Lua's own failure.
-    fn execute(&mut self, host: &mut dyn Host) -> mlua::Result<Result<Value, Raised>> {
+    /// Runs what is packed. Returns the result, or the error that ended the run: `state.ending` says which. An error of this function
+    /// is Lua's own failure.
+    fn execute(&mut self, host: &mut dyn Host) -> mlua::Result<Value> {
         let Self {
             native,
             state,
@@ -314,24 +322,24 @@ impl Interpreter {
         } = self;
         // The C side reads it before it runs the script.
         let packed = LightUserData(packed.as_ptr().cast_mut().cast::<c_void>());
-        let (failed, value) = CURRENT.set(Current { host, state }, || {
-            native.run.call::<(Value, Value)>(packed)
-        })?;
-        if failed.is_nil() {
-            return Ok(Ok(value));
-        }
-        Ok(Err(match value {
-            Value::Table(error) => Raised::of_table(&error)?,
-            value => {
+        CURRENT.set(Current { host, state }, || native.run.call(packed))
+    }
+
+    /// The error that ended a run.
+    #[cold]
+    fn raised(&self, error: &Value) -> mlua::Result<Raised> {
+        match error {
+            Value::Table(error) if self.state.ending() == ENDED_BY_ERROR => Raised::of_table(error),
+            error => {
                 self.collect();
-                Raised {
-                    text: convert::raised_text(&value),
+                Ok(Raised {
+                    text: convert::raised_text(error),
                     place: None,
                     counted: false,
                     is_table: false,
-                }
+                })
             }
-        }))
+        }
     }
 
     /// Collects what a script that ran out of memory left.
@@ -340,6 +348,10 @@ impl Interpreter {
         let _ = self.lua.gc_collect();
     }
 }
+
+/// How the C side's `run` ended, as it says.
+const ENDED_WELL: u64 = 0;
+const ENDED_BY_ERROR: u64 = 1;
 
 /// An error that ended a script.
 struct Raised {

@@ -186,7 +186,7 @@ mod tests {
         let running = Running::default();
         let turn = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
-            let killer = scope.spawn(|| {
+            let other = scope.spawn(|| {
                 let mut killed = Vec::new();
                 for _ in 0..RUNS {
                     turn.wait();
@@ -203,7 +203,7 @@ mod tests {
                 turn.wait();
                 running.end(true);
             }
-            let killed = killer.join().expect("it ends");
+            let killed = other.join().expect("it ends");
             for (killed, wrote) in killed.into_iter().zip(wrote) {
                 assert_ne!(killed, wrote);
             }

@@ -132,8 +132,8 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             server.scripting.running.busy(RunningCall {
                 name: self.about.name.to_vec(),
                 command: self.about.args.from(0).map(<[u8]>::to_vec).collect(),
-                // Not before the process: it has run for as long.
-                started: Instant::now() - ran,
+                // The second one never happens: the process has run for longer.
+                started: Instant::now().checked_sub(ran).unwrap_or_else(Instant::now),
             });
             self.around.keyspace.set_busy();
             let kill = match self.about.kind {
