@@ -170,8 +170,7 @@ impl Relocate for Keyspace {
         let present = found.map(Found::located);
         let moved = f(present.map(|present| present.location))?;
         if let (Some(location), Some(present)) = (moved, present) {
-            let (kind, expires_at) = (present.kind, present.expires_at);
-            table.replace(hash, key, present, kind, location, expires_at);
+            table.replace(hash, key, present, present.moved(location));
         }
         Ok(())
     }

@@ -251,13 +251,10 @@ impl Table {
         hash: u64,
         key: &[u8],
         old: Located,
-        kind: Kind,
-        location: Location,
-        expires_at: Option<Millis>,
+        new: Replacement,
     ) -> Option<Located> {
         self.recent = None;
-        let replaced = (self.index).replace(hash, key, old, kind, location, expires_at);
-        replaced.map(|(_, located)| located)
+        self.index.replace(hash, key, old, new)
     }
 
     /// Forgets a key that a look-up has found.

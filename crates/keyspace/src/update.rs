@@ -43,7 +43,7 @@ use several::{Notice, Staged};
 
 use super::collection::has_anchor;
 use super::hashing::shard_of;
-use super::index::Located;
+use super::index::{Located, Replacement};
 use super::shard::{IndexPut, Shard};
 use super::telling::{Before, Telling};
 use super::{
@@ -221,7 +221,12 @@ impl Writing<'_> {
             KeyWrite::SetExpiry { expires_at } => {
                 let stored = current.stored?;
                 let table = shard.table_mut(generation)?;
-                return table.replace(hash, key, stored, stored.kind, location, expires_at);
+                let new = Replacement {
+                    kind: stored.kind,
+                    location,
+                    expires_at,
+                };
+                return table.replace(hash, key, stored, new);
             }
             KeyWrite::Remove => {
                 if let Some(stored) = current.stored

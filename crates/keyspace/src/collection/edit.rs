@@ -18,7 +18,7 @@ use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
 use super::{Body, Collection, Encoding, FormLimits, Shape, compact as form, element_record_key};
-use crate::index::{Found, Located, Names, NewEntry};
+use crate::index::{Found, Located, Names, NewEntry, Replacement};
 use crate::{Keyspace, KeyspaceError, Kind, Millis};
 pub(crate) use compact::Rewritten;
 pub use fields::{FieldsEdit, StagedFields};
@@ -335,15 +335,20 @@ fn apply_edit(
         expires_at,
         access: 0,
     };
+    let replacement = Replacement {
+        kind,
+        location,
+        expires_at,
+    };
     match (&mut collection.shape, value) {
         (Shape::Fields(index), None) if edit.keeps_value => {
             if let Some(located) = located {
-                index.replace(hash, name, located, kind, location, expires_at);
+                index.replace(hash, name, located, replacement);
             }
         }
         (Shape::Fields(index), Some(_)) => {
             if let Some(located) = located {
-                index.replace(hash, name, located, kind, location, expires_at);
+                index.replace(hash, name, located, replacement);
             } else {
                 let access = collection.next_ordinal;
                 collection.next_ordinal = access.wrapping_add(1);
@@ -360,9 +365,15 @@ fn apply_edit(
             match (edit.current, score) {
                 (None, Some(score)) => scores.insert(hash, new, score),
                 (Some(old), Some(score)) => {
-                    scores
-                        .members_mut()
-                        .replace(hash, name, old.located, kind, location, None);
+                    scores.members_mut().replace(
+                        hash,
+                        name,
+                        old.located,
+                        Replacement {
+                            expires_at: None,
+                            ..replacement
+                        },
+                    );
                     scores.rescore(old.score, score, name);
                 }
                 (Some(old), None) => scores.remove((hash, name), old.located, old.score, names),

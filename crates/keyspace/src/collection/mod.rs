@@ -52,7 +52,7 @@ pub(super) use scratch::Scratch;
 pub(super) use source::Source;
 
 use super::hashing::shard_of;
-use super::index::{Entry, Found, Index, Names, Naming, NewEntry};
+use super::index::{Entry, Found, Index, Names, Naming, NewEntry, Replacement};
 use super::{Keyspace, KeyspaceError, Kind, Millis};
 pub(super) use elements::{Anchor, ID_BYTES, encode_score, split_key};
 use limits::LISTPACK_BYTES;
@@ -489,7 +489,11 @@ fn relocate_name(
     let current = index.get(hash, name, names)?.map(Found::located);
     let moved = f(current.map(|current| current.location))?;
     if let (Some(location), Some(current)) = (moved, current) {
-        index.replace(hash, name, current, kind, location, current.expires_at);
+        let new = Replacement {
+            kind,
+            ..current.moved(location)
+        };
+        index.replace(hash, name, current, new);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::entry::Bits;
 use super::{Entry, Index, Located, Seat};
 use store::Location;
 
-/// What a key has instead of what it had.
+/// What a key or a collection's element has instead of what it had.
 #[derive(Clone, Copy, Debug)]
 pub struct Replacement {
     /// The value's type.
@@ -16,26 +16,27 @@ pub struct Replacement {
     pub expires_at: Option<Millis>,
 }
 
+impl Located {
+    /// The same value, whose record lies elsewhere now.
+    pub fn moved(&self, location: Location) -> Replacement {
+        Replacement {
+            kind: self.kind,
+            location,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
 impl Index {
-    /// Records a key's new value. Returns its entry, and where a look-up would find it; `None` if the index does not have the
-    /// key.
+    /// Records a key's new value. Returns where a look-up would find it; `None` if the index does not have the key.
     pub fn replace(
         &mut self,
         hash: u64,
         key: &[u8],
         old: Located,
-        kind: Kind,
-        location: Location,
-        expires_at: Option<Millis>,
-    ) -> Option<(Entry<'_>, Located)> {
-        let new = Replacement {
-            kind,
-            location,
-            expires_at,
-        };
-        let located = self.replace_used(hash, key, old, new, |access| access)?;
-        let (number, position) = located.seat.numbers();
-        Some((Entry(self.leaves.entries(number).get(position)?), located))
+        new: Replacement,
+    ) -> Option<Located> {
+        self.replace_used(hash, key, old, new, |access| access)
     }
 
     /// Records a key's new value, and an access: `used` makes the bits of the last access from those of the one before.

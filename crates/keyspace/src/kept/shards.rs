@@ -7,7 +7,7 @@ use super::{CHECK_REST, LeftShard, State};
 use crate::KeyspaceError;
 use crate::collection::has_anchor;
 use crate::hashing::{SHARD_BITS, SHARDS};
-use crate::index::{Found, Index, NewEntry};
+use crate::index::{Found, Index, NewEntry, Replacement};
 use crate::loaded::LoadedRecord;
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
@@ -179,7 +179,12 @@ impl Loading<'_> {
         if removed {
             table.index.remove(hash, &key, present, &names);
         } else {
-            table.replace(hash, &key, present, kind, location, expires_at);
+            let new = Replacement {
+                kind,
+                location,
+                expires_at,
+            };
+            table.replace(hash, &key, present, new);
         }
         Ok(())
     }

@@ -114,11 +114,12 @@ impl<'h> Table<'h> {
         self.drop_record(old.location);
         self.write(key, location, expires_at);
         let hash = self.hash(key);
-        let location = Location(location);
-        let new = self
-            .index
-            .replace(hash, key, old, Kind::String, location, expires_at);
-        let new = new.map(|(_, located)| located);
+        let new = Replacement {
+            kind: Kind::String,
+            location: Location(location),
+            expires_at,
+        };
+        let new = self.index.replace(hash, key, old, new);
         new.is_some_and(|new| self.index.at(hash, key, new).is_some())
     }
 
