@@ -6,7 +6,7 @@ use super::{list_of, parse_magnitude, position, positions};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{End, EventClass, KeyspaceError, List};
+use crate::keyspace::{End, EventClass, KeyspaceError, Kind, List, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -113,8 +113,8 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         0 => usize::MAX,
         _ => usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX),
     };
-    let removed = ctx.update_collection(&args[1], |keys| {
-        let Some(list) = list_of(keys, 0)? else {
+    let removed = ctx.database().update_one(&args[1], Kind::List, |keys| {
+        let Some(list) = keys.view().map(View::list).transpose()? else {
             return Ok(0);
         };
         let len = list.len();
@@ -124,11 +124,11 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             if count < 0 {
                 found.reverse();
             }
-            keys.list(0)?.remove(found);
+            keys.list()?.remove(found);
             keys.set_dirty(removed);
-            keys.event(0, EventClass::LIST, "lrem");
+            keys.event(EventClass::LIST, "lrem");
             if removed == len {
-                keys.event(0, EventClass::GENERIC, "del");
+                keys.event(EventClass::GENERIC, "del");
             }
         }
         Ok(removed)

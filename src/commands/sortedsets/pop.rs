@@ -4,7 +4,7 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Gro
 use crate::commands::numkeys::{Counted, parse_count};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Database};
-use crate::keyspace::{EventClass, View};
+use crate::keyspace::{EventClass, Kind, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
 
@@ -115,8 +115,8 @@ pub(in crate::commands) fn pop_members(
     which: Extreme,
     count: usize,
 ) -> Result<Option<Popped>, CommandError> {
-    database.update_collection(key, |keys| {
-        let Some(present) = keys.view(0).map(View::sorted_set).transpose()? else {
+    database.update_one(key, Kind::SortedSet, |keys| {
+        let Some(present) = keys.view().map(View::sorted_set).transpose()? else {
             return Ok(None);
         };
         let len = present.len();
@@ -127,7 +127,7 @@ pub(in crate::commands) fn pop_members(
             Extreme::Max => present.range(len - count..len).rev().map(owned).collect(),
         };
         if count > 0 {
-            let mut edit = keys.scores(0)?;
+            let mut edit = keys.scores()?;
             for (member, score) in &taken {
                 edit.remove_scored(member, *score)?;
             }
@@ -140,9 +140,9 @@ pub(in crate::commands) fn pop_members(
                 database.effect(&[event.as_bytes(), key, count.as_bytes()]);
             }
             keys.set_dirty(count);
-            keys.event(0, EventClass::ZSET, event);
+            keys.event(EventClass::ZSET, event);
             if count == len {
-                keys.event(0, EventClass::GENERIC, "del");
+                keys.event(EventClass::GENERIC, "del");
             }
         }
         Ok(Some(taken))

@@ -119,36 +119,35 @@ fn remove(
     event: &'static str,
     ranks: impl Fn(Scores<'_>) -> Range<usize>,
 ) -> CommandResult {
-    let removed = ctx
-        .database()
-        .update_one(&args[1], Kind::SortedSet, |keys| {
-            let Some(scores) = keys.view().map(View::sorted_set).transpose()? else {
-                return Ok(0);
-            };
-            let ranks = ranks(scores);
-            let whole = ranks.len() == scores.len();
-            let removed = ranks.len();
-            if removed == 0 {
-                return Ok(0);
+    let database = ctx.database();
+    let removed = database.update_one(&args[1], Kind::SortedSet, |keys| {
+        let Some(scores) = keys.view().map(View::sorted_set).transpose()? else {
+            return Ok(0);
+        };
+        let ranks = ranks(scores);
+        let whole = ranks.len() == scores.len();
+        let removed = ranks.len();
+        if removed == 0 {
+            return Ok(0);
+        }
+        if whole {
+            keys.remove();
+        } else {
+            let members: Vec<(Vec<u8>, f64)> = scores
+                .range(ranks)
+                .map(|(member, score)| (member.to_vec(), score))
+                .collect();
+            let mut edit = keys.scores()?;
+            for (member, score) in members {
+                edit.remove_scored(&member, score)?;
             }
-            if whole {
-                keys.remove();
-            } else {
-                let members: Vec<(Vec<u8>, f64)> = scores
-                    .range(ranks)
-                    .map(|(member, score)| (member.to_vec(), score))
-                    .collect();
-                let mut edit = keys.scores()?;
-                for (member, score) in members {
-                    edit.remove_scored(&member, score)?;
-                }
-            }
-            keys.set_dirty(removed);
-            keys.event(EventClass::ZSET, event);
-            if whole {
-                keys.event(EventClass::GENERIC, "del");
-            }
-            Ok(removed)
-        })?;
+        }
+        keys.set_dirty(removed);
+        keys.event(EventClass::ZSET, event);
+        if whole {
+            keys.event(EventClass::GENERIC, "del");
+        }
+        Ok(removed)
+    })?;
     Ok(Reply::count(removed).into())
 }
