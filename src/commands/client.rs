@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use self::filter::{Filter, capability};
 use super::connection::{parse_client_name, printable};
-use super::{CommandError, CommandResult, Context, Outcome, help};
+use super::{CommandError, CommandResult, Context, Outcome, help, table};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
@@ -329,7 +329,10 @@ fn setinfo(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// One client's line; the client that asks runs `command` right now.
 fn line(ctx: &Context<'_>, client: &ClientHandle, command: &'static str) -> String {
     if client.id == ctx.session.handle.id {
-        *client.last_command.lock() = command;
+        // A script's calls are not noted otherwise.
+        if let Some(command) = table().find(command.as_bytes()) {
+            client.last_command.set(command);
+        }
     }
     client.describe(ctx.access.now) + "\n"
 }

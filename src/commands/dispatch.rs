@@ -16,7 +16,7 @@ mod watch;
 use std::time::Instant;
 
 use self::count::Run;
-use self::lookup::{Known, is_http};
+use self::lookup::{Known, KnownInScripts, is_http};
 use self::memory_check::Attempt;
 pub use self::replicated::{Applied, Failure};
 use self::watch::Watch;
@@ -45,12 +45,18 @@ pub struct Dispatcher {
     run: Run,
     watch: Watch,
     last: Known,
+    /// What scripts have called, if there were any.
+    last_in_scripts: Option<Box<KnownInScripts>>,
     /// Bytes that another thread must reclaim before the call runs; 0 if none.
     wanted: u64,
     /// Whether writes are refused in this batch, because the pool cannot be synced.
     refuses_writes: bool,
     /// Until when the commands of the running EXEC may make room.
     exec_until: Option<Instant>,
+    /// Since when the thread has been alone in the gate for scripts, and since when the present one has run, by the clock of
+    /// `run`.
+    alone_since: u64,
+    script_since: Option<u64>,
     /// Whether the last call answered an error.
     has_failed: bool,
 }
@@ -112,6 +118,7 @@ impl Dispatcher {
             stripe: worker,
             takes_slow: false,
             last: Known::default(),
+            last_in_scripts: None,
             access: Access::by_server(0),
             lookups: Lookups::default(),
             run: Run::new(),
@@ -119,6 +126,8 @@ impl Dispatcher {
             wanted: 0,
             refuses_writes: false,
             exec_until: None,
+            alone_since: 0,
+            script_since: None,
             has_failed: false,
         }
     }

@@ -117,7 +117,7 @@ fn note(
         username: session.identity.user().name().to_vec(),
     };
     // The line shows the command that was denied, not the one before.
-    *session.handle.last_command.lock() = command.full_name;
+    session.handle.last_command.set(command);
     log(event, session, server);
 }
 

@@ -12,8 +12,30 @@ use tokio::sync::Notify;
 
 use super::{Blocked, Mailbox, Mode, Server, Topic, TrackingState, monitors};
 use crate::acl::User;
+use crate::catalog::{Command, table};
 use crate::config::{OutputBufferLimit, OutputBufferLimits};
 use crate::protocol::Push;
+
+/// The command that a client has called last, as its number: the client's thread sets it for each change of commands, so it must not
+/// cost a lock.
+#[derive(Debug, Default)]
+pub struct LastCommand(AtomicUsize);
+
+impl LastCommand {
+    /// The client calls this command.
+    #[inline]
+    pub fn set(&self, command: &Command) {
+        // No command has the number 0 here.
+        self.0.store(command.number + 1, Ordering::Relaxed);
+    }
+
+    /// The command's full name (`client|list`); empty before the first one.
+    pub fn full_name(&self) -> &'static str {
+        let number = self.0.load(Ordering::Relaxed).checked_sub(1);
+        let command = number.and_then(|number| table().all().get(number));
+        command.map_or("", |command| command.full_name)
+    }
+}
 
 /// What other threads see of a client, and how they disconnect it.
 #[derive(Debug)]
@@ -56,8 +78,8 @@ pub struct ClientHandle {
     pub waits: AtomicBool,
     /// The command that the client waits in.
     pub blocked: Mutex<Option<Arc<Blocked>>>,
-    /// Full name of the last command (`client|list`), or empty.
-    pub last_command: Mutex<&'static str>,
+    /// The last command.
+    pub last_command: LastCommand,
     /// Wall clock of the last batch, ms since the Unix epoch.
     pub last_active_ms: AtomicI64,
     /// Bytes in the input buffer.
@@ -239,7 +261,7 @@ impl ClientHandle {
     pub fn describe(&self, now_ms: i64) -> String {
         let tracks = self.tracking.mode();
         let flags = self.flags();
-        let command = *self.last_command.lock();
+        let command = self.last_command.full_name();
         let input = self.query_buffer_bytes.load(Ordering::Relaxed);
         let input_free = self.query_buffer_free_bytes.load(Ordering::Relaxed);
         let output = self.output_buffer_bytes.load(Ordering::Relaxed);
@@ -348,7 +370,7 @@ impl Clients {
             monitors: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             blocked: Mutex::default(),
-            last_command: Mutex::new(""),
+            last_command: LastCommand::default(),
             last_active_ms: AtomicI64::new(now_ms),
             query_buffer_bytes: AtomicUsize::new(0),
             query_buffer_free_bytes: AtomicUsize::new(0),

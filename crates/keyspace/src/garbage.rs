@@ -90,8 +90,11 @@ impl<'k> GarbageQueue<'k> {
 
     /// Queues what a transaction has left, which is done now.
     pub(super) fn release_set_aside(self) {
-        let garbage = std::mem::take(&mut *self.state().set_aside.lock());
-        self.state().queue.lock().extend(garbage);
+        // What this thread has set aside it has counted before.
+        if self.state().pending.load(Ordering::Relaxed) > 0 {
+            let garbage = std::mem::take(&mut *self.state().set_aside.lock());
+            self.state().queue.lock().extend(garbage);
+        }
     }
 
     /// Writes the figures of INFO.

@@ -6,7 +6,7 @@
 //! those at the gate go away without having entered, to answer their clients that the server is busy.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lock_order::{Rank, ReadGuard, RwLock, WriteGuard};
 use smallvec::SmallVec;
@@ -67,7 +67,7 @@ pub struct Presence<'a> {
 enum Inside<'a> {
     No,
     Shared(#[allow(dead_code)] Shared<'a>), // Held, never read.
-    Alone(#[allow(dead_code)] Alone<'a>, Instant), // And since when.
+    Alone(#[allow(dead_code)] Alone<'a>),
 }
 
 impl<'a> From<Option<Shared<'a>>> for Inside<'a> {
@@ -111,7 +111,7 @@ impl<'a> Presence<'a> {
     /// Whether the batch is alone inside.
     #[inline]
     pub fn is_alone(&self) -> bool {
-        matches!(self.inside, Inside::Alone(..))
+        matches!(self.inside, Inside::Alone(_))
     }
 
     /// Leaves the gate.
@@ -124,16 +124,15 @@ impl<'a> Presence<'a> {
     pub fn be_alone(&mut self, patient: bool) -> Result<(), NotAlone> {
         if !self.is_alone() {
             self.leave();
-            self.inside = Inside::Alone(self.gate.enter_alone(patient)?, Instant::now());
+            self.inside = Inside::Alone(self.gate.enter_alone(patient)?);
         }
         Ok(())
     }
 
-    /// Stays alone inside for the batch's next script, unless others have waited for long enough by now.
-    pub fn stay_alone(&mut self, now: Instant) {
-        if let Inside::Alone(_, since) = self.inside
-            && (self.gate.is_busy() || now.saturating_duration_since(since) >= ALONE_TIME)
-        {
+    /// Stays alone inside for the batch's next script, unless others have waited for long enough by now: `been` tells for how long
+    /// the batch has been alone.
+    pub fn stay_alone(&mut self, been: impl FnOnce() -> Duration) {
+        if self.is_alone() && (self.gate.is_busy() || been() >= ALONE_TIME) {
             self.share();
         }
     }
@@ -394,18 +393,17 @@ mod tests {
     fn a_batch_stays_alone_for_a_while_only() {
         let gate = Gate::new(2);
         let mut batch = Presence::of_worker(&gate, 0);
-        let began = Instant::now();
         assert_eq!(batch.be_alone(false), Ok(()));
-        batch.stay_alone(began);
+        batch.stay_alone(|| Duration::ZERO);
         assert!(batch.is_alone() && gate.workers[1].0.try_read().is_none());
         // It is alone already, and does not wait for itself.
         assert_eq!(batch.be_alone(false), Ok(()));
-        batch.stay_alone(Instant::now() + ALONE_TIME);
+        batch.stay_alone(|| ALONE_TIME);
         assert!(batch.is_inside() && !batch.is_alone());
         assert!(gate.workers[1].0.try_read().is_some());
         assert_eq!(batch.be_alone(false), Ok(()));
         gate.set_busy();
-        batch.stay_alone(Instant::now());
+        batch.stay_alone(|| Duration::ZERO);
         assert!(batch.is_inside() && !batch.is_alone() && !gate.is_busy());
     }
 

@@ -14,6 +14,7 @@ mod kept;
 mod leaf;
 mod leaves;
 mod names;
+mod outliving;
 mod replace;
 mod sample;
 #[cfg(test)]
@@ -26,10 +27,8 @@ pub use names::{Found, IndexKey, Likely, Located, Named, Names, Naming, OnName, 
 pub use replace::Replacement;
 
 use super::{Cursor, Kind, Millis};
-use arena::{Arena, Found as Left, Mark, Owner, Region};
 use beside::Beside;
 use entry::{Bits, HASH_BITS, NEVER};
-use kept::Kept;
 use leaf::{LEAF_ENTRIES_MAX, Leaf};
 use leaves::Leaves;
 use store::prefetch;
@@ -118,85 +117,6 @@ impl Index {
             first_expiries: vec![NEVER; leaves.len()],
             leaves: Leaves::own(leaves),
             ..Self::new(skip_bits, naming)
-        }
-    }
-
-    /// An empty index in an arena, of records that have their names, with leaves for about this many keys. Its owner has noted
-    /// the mark `noted` last; see [`Region::new`].
-    pub fn in_arena(
-        skip_bits: u32,
-        arena: &'static Arena,
-        owner: Owner,
-        noted: u64,
-        keys: usize,
-    ) -> Self {
-        let depth = depth_for(keys);
-        let leaves = 1usize << depth;
-        let region = Region::new(arena, owner, noted);
-        Self {
-            depth,
-            directory: (0..1 << depth).collect(),
-            first_expiries: vec![NEVER; leaves],
-            leaves: Leaves::Kept(Box::new(Kept::new(region, depth, keys >> depth))),
-            ..Self::new(skip_bits, Naming::InRecords)
-        }
-    }
-
-    /// The index that an earlier process has left in an arena, as it was at the published mark. The text of the error says
-    /// what is damaged.
-    pub fn reopen(skip_bits: u32, arena: &'static Arena, left: Left) -> Result<Self, String> {
-        let (kept, spans) = Kept::reopen(arena, left)?;
-        let depth = spans.iter().map(|&(_, depth)| depth).max().unwrap_or(0);
-        let places = 1usize << depth;
-        if places > DIRECTORY_SPARE && places / DIRECTORY_PER_LEAF > 2 * spans.len() {
-            return Err("its leaves are too few for their prefixes".to_owned());
-        }
-        let mut directory = vec![u32::MAX; places];
-        for (number, (prefix, own)) in (0u32..).zip(spans) {
-            let shift = depth - own;
-            let first = (prefix as usize) << shift;
-            let places = &mut directory[first..first + (1 << shift)];
-            if places.iter().any(|&place| place != u32::MAX) {
-                return Err(format!("leaf {number} is for the hashes of another one"));
-            }
-            places.fill(number);
-        }
-        if directory.contains(&u32::MAX) {
-            return Err("a leaf is missing".to_owned());
-        }
-        let leaves = Leaves::Kept(Box::new(kept));
-        let numbers = 0..leaves.len();
-        // The deadlines stand in the records. The first search for expired keys makes the bounds exact.
-        let first_expiries = numbers.clone().map(|number| {
-            let expires = leaves.each(number).any(Entry::has_deadline);
-            if expires { Millis::MIN } else { NEVER }
-        });
-        let first_expiries: Vec<Millis> = first_expiries.collect();
-        let expiring = |number| {
-            leaves
-                .each(number)
-                .filter(|entry| entry.has_deadline())
-                .count()
-        };
-        Ok(Self {
-            depth,
-            directory,
-            len: numbers
-                .clone()
-                .map(|number| leaves.entries(number).len())
-                .sum(),
-            expiring: numbers.map(expiring).sum(),
-            first_expiry: first_expiries.iter().copied().min().unwrap_or(NEVER),
-            first_expiries,
-            leaves,
-            ..Self::new(skip_bits, Naming::InRecords)
-        })
-    }
-
-    /// Notes that what was changed so far is behind a mark, and what is changed from now on is not.
-    pub fn note_mark(&mut self, mark: Mark) {
-        if let Leaves::Kept(kept) = &mut self.leaves {
-            kept.note_mark(mark);
         }
     }
 

@@ -14,6 +14,8 @@
 
 #include "lauxlib.h"
 #include "llimits.h"
+#include "lobject.h"
+#include "lstate.h"
 
 #include "redis_lua.h"
 
@@ -44,6 +46,9 @@ static const char *take_line (lua_State *L, Reply *reply, size_t *length) {
   return line;
 }
 
+/* Numbers of this many signs fit in 64 bits. */
+#define SIGNS_SAFE 18
+
 /* Reads a whole number. */
 static int64_t whole_number (lua_State *L, const char *text, size_t length) {
   uint64_t value = 0, limit = INT64_MAX;
@@ -51,6 +56,13 @@ static int64_t whole_number (lua_State *L, const char *text, size_t length) {
   size_t i = (size_t)negative;
   if (i == length || length > 20) malformed(L);
   if (negative) limit++;
+  if (length <= SIGNS_SAFE) {
+    for (; i < length; i++) {
+      unsigned digit = (unsigned char)text[i] - (unsigned)'0';
+      if (digit > 9) malformed(L);
+      value = value * 10 + digit;
+    }
+  }
   for (; i < length; i++) {
     unsigned digit = (unsigned char)text[i] - (unsigned)'0';
     if (digit > 9 || value > (limit - digit) / 10) malformed(L);
@@ -112,13 +124,17 @@ static void push_double (lua_State *L, const char *text, size_t length) {
   wrap(L, "double");
 }
 
+/* Up to this depth a reply needs no more than the LUA_MINSTACK slots that every C function has: at most two for each reply around
+** it, and four for itself. */
+#define DEPTH_SAFE 4
+
 /* Pushes the reply as Lua's value. */
 static void push_reply (lua_State *L, Reply *reply, int depth) {
   size_t length;
   int64_t count, i;
   const char *line = take_line(L, reply, &length), *bytes;
   if (length == 0 || depth > DEPTH_MAX) malformed(L);
-  luaL_checkstack(L, 6, "too many nested replies");
+  if (depth > DEPTH_SAFE) luaL_checkstack(L, 6, "too many nested replies");
   length--;
   switch (*line++) {
     case '+':
@@ -196,27 +212,28 @@ static void push_reply (lua_State *L, Reply *reply, int depth) {
 /* The length of an argument that is a number: its double follows. */
 #define LENGTH_OF_NUMBER UINT64_MAX
 
+/* The words that both sides see: C leaves how many bytes the packed arguments take, Rust the address and the length of the reply. */
+enum { WORD_PACKED, WORD_REPLY, WORD_LENGTH };
+
+/* An upvalue of the running C function. */
+#define upvalue(L, n) (&clvalue((L)->ci->func)->c.upvalue[(n) - 1])
+
 /* Packs the arguments, all strings or numbers, each with its length before it. Returns how many bytes they take, or -1 if they
-** are not of these types or have no room. */
-static int pack_arguments (lua_State *L, int count, char *buffer, size_t room) {
+** are not of these types or have no room. It reads Lua's stack without its API, whose calls would cost more than the copies. */
+static int pack_arguments (lua_State *L, char *buffer, size_t room) {
   char *to = buffer;
-  int i;
-  for (i = 1; i <= count; i++) {
+  const TValue *argument;
+  for (argument = L->base; argument < L->top; argument++) {
     uint64_t length = LENGTH_OF_NUMBER;
     size_t size = sizeof(lua_Number);
     lua_Number number;
     const void *from = &number;
-    switch (lua_type(L, i)) {
-      case LUA_TSTRING:
-        from = lua_tolstring(L, i, &size);
-        length = size;
-        break;
-      case LUA_TNUMBER:
-        number = lua_tonumber(L, i);
-        break;
-      default:
-        return -1;
+    if (ttisstring(argument)) {
+      from = svalue(argument);
+      length = size = tsvalue(argument)->len;
     }
+    else if (ttisnumber(argument)) number = nvalue(argument);
+    else return -1;
     if (room < sizeof(length) || room - sizeof(length) < size) return -1;
     room -= sizeof(length) + size;
     memcpy(to, &length, sizeof(length));
@@ -226,44 +243,48 @@ static int pack_arguments (lua_State *L, int count, char *buffer, size_t room) {
   return (int)(to - buffer);
 }
 
-/* redis.call and redis.pcall; see redis_caller. Rust's functions return nil, the address of the encoded reply and its length; or nil
-** and a value to return as it is; or how they failed. The reply stays where it is until the next call. */
+/* redis.call and redis.pcall; see redis_caller. The Rust function for packed arguments returns nothing: it leaves the encoded reply's
+** address and length among the words. The other one returns nil, and does the same; or nil and a value to return as it is; or
+** how it failed. The reply stays where it is until the next call. */
 static int call_server (lua_State *L) {
-  int raises = lua_toboolean(L, lua_upvalueindex(5));
+  uint64_t *words = (uint64_t *)pvalue(upvalue(L, 3));
+  int raises = !l_isfalse(upvalue(L, 6));
   int count = lua_gettop(L);
   int bytes = -1;
   Reply reply;
-  if (count > 0)
-    bytes = pack_arguments(L, count, (char *)lua_touserdata(L, lua_upvalueindex(3)),
-                           (size_t)lua_tointeger(L, lua_upvalueindex(4)));
+  if (count > 0) bytes = pack_arguments(L, (char *)pvalue(upvalue(L, 4)), (size_t)nvalue(upvalue(L, 5)));
   if (bytes >= 0) {
-    lua_settop(L, 0);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushinteger(L, bytes);
-    lua_call(L, 1, 3);
+    words[WORD_PACKED] = (uint64_t)bytes;
+    L->top = L->base;
+    setobj2s(L, L->top, upvalue(L, 1));
+    L->top++;
+    lua_call(L, 0, 0);
   }
   else {
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
     lua_call(L, count, 3);
+    redis_raise_failure(L);
+    if (!lua_isnil(L, 2)) {
+      lua_settop(L, 2);
+      return 1;
+    }
   }
-  redis_raise_failure(L);
-  if (!lua_islightuserdata(L, 2)) {
-    lua_settop(L, 2);
-    return 1;
-  }
-  reply.at = (const char *)lua_touserdata(L, 2);
-  reply.end = reply.at + (size_t)lua_tonumber(L, 3);
+  reply.at = (const char *)(uintptr_t)words[WORD_REPLY];
+  reply.end = reply.at + words[WORD_LENGTH];
   bytes = reply.at < reply.end && *reply.at == '-';
   push_reply(L, &reply, 0);
   return bytes && raises ? lua_error(L) : 1;
 }
 
-/* caller(packed, values, buffer, size, raises): the function redis.call or, if it does not raise errors, redis.pcall. `packed`
-** and `values` are Rust's functions: the first one reads the arguments from the buffer, which is Rust's and stays where it is,
-** and the second one gets them as they are. */
+/* caller(packed, values, words, buffer, size, raises): the function redis.call or, if it does not raise errors, redis.pcall. `packed`
+** and `values` are Rust's functions: the first one reads the arguments from the buffer, and the second one gets them as they
+** are. The words and the buffer are Rust's and stay where they are. */
 int redis_caller (lua_State *L) {
-  lua_settop(L, 5);
-  lua_pushcclosure(L, call_server, 5);
+  luaL_checktype(L, 3, LUA_TLIGHTUSERDATA);
+  luaL_checktype(L, 4, LUA_TLIGHTUSERDATA);
+  luaL_checktype(L, 5, LUA_TNUMBER);
+  lua_settop(L, 6);
+  lua_pushcclosure(L, call_server, 6);
   return 1;
 }

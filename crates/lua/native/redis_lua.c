@@ -196,54 +196,56 @@ static void push_field (lua_State *L, int table, const char *name) {
 }
 
 
-/* run(handle, packed, keys, arguments, eval, interval): runs a script or a function. `packed` is the address of the keys and
-** arguments in Rust's memory, each with its length before it. With `eval` they become the globals KEYS and ARGV, otherwise the function's
-** arguments. Asks Rust every `interval` instructions whether to go on, never if it is 0.
-** Returns true and the result; or false, the error's text, its source, its line, and whether the error was counted; or nil
-** and the text of an error that Lua made without asking handle_error, such as that no memory is left. */
+/* What stands before the packed keys and arguments of a run. */
+typedef struct RunHeader {
+  uint64_t handle, keys, arguments, eval, interval, ending;
+} RunHeader;
+
+/* How a run ended. */
+enum { ENDED_WELL, ENDED_BY_ERROR, ENDED_BY_LUA };
+
+/* Sets a global that the run gives to its script to the value on top. */
+static void set_global (lua_State *L, int name) {
+  lua_pushvalue(L, lua_upvalueindex(name));
+  lua_insert(L, -2);
+  lua_rawset(L, LUA_GLOBALSINDEX);
+}
+
+/* run(packed): runs a script or a function. `packed` is an address in Rust's memory: of a RunHeader, the keys and the arguments, each
+** with its length before it. With `eval` they become the globals KEYS and ARGV, which are the upvalues' names, otherwise the
+** function's arguments. Asks Rust every `interval` instructions whether to go on, never if it is 0.
+** Returns the result; or the error as handle_error has made it; or the text of an error that Lua made without asking handle_error, such
+** as that no memory is left. Which of them it is stands in Rust's word with the address `ending`. */
 static int run (lua_State *L) {
-  int keys = (int)lua_tointeger(L, 3), arguments = (int)lua_tointeger(L, 4);
-  int eval = lua_toboolean(L, 5), interval = (int)lua_tointeger(L, 6), status;
-  const char *at = (const char *)lua_touserdata(L, 2);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, (int)lua_tointeger(L, 1));
-  lua_replace(L, 1);
-  lua_settop(L, 2);
+  const char *at = (const char *)lua_touserdata(L, 1);
+  RunHeader header;
+  uint64_t ending;
+  int status;
+  memcpy(&header, at, sizeof(header));
+  at += sizeof(header);
+  lua_settop(L, 0);
   lua_pushcfunction(L, handle_error);
-  lua_pushvalue(L, 1);
-  push_array(L, &at, keys);
-  push_array(L, &at, arguments);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, (int)header.handle);
+  push_array(L, &at, (int)header.keys);
+  push_array(L, &at, (int)header.arguments);
   G(L)->must_end = 0;
-  if (interval > 0) lua_sethook(L, count_hook, LUA_MASKCOUNT, interval);
-  if (eval) {
+  if (header.interval > 0) lua_sethook(L, count_hook, LUA_MASKCOUNT, (int)header.interval);
+  if (header.eval) {
     Table *globals = hvalue(gt(L));
     globals->readonly = 0;
-    lua_setfield(L, LUA_GLOBALSINDEX, "ARGV");
-    lua_setfield(L, LUA_GLOBALSINDEX, "KEYS");
+    set_global(L, 2);
+    set_global(L, 1);
     globals->readonly = 1;
   }
-  status = lua_pcall(L, eval ? 0 : 2, 1, 3);
+  status = lua_pcall(L, header.eval ? 0 : 2, 1, 1);
   lua_sethook(L, NULL, 0, 0);
-  if (status == 0) {
-    lua_pushboolean(L, 1);
-    lua_insert(L, -2);
-    return 2;
+  ending = ENDED_WELL;
+  if (status != 0) {
+    if (lua_type(L, -1) == LUA_TUSERDATA) return lua_error(L);  /* a panic or an error of Rust */
+    ending = lua_istable(L, -1) ? ENDED_BY_ERROR : ENDED_BY_LUA;
   }
-  if (lua_type(L, -1) == LUA_TUSERDATA) return lua_error(L);  /* a panic or an error of Rust */
-  lua_replace(L, 1);
-  lua_settop(L, 1);
-  if (lua_istable(L, 1)) {
-    lua_pushboolean(L, 0);
-    push_field(L, 1, "err");
-    push_field(L, 1, "source");
-    push_field(L, 1, "line");
-    push_field(L, 1, "ignore_error_stats_update");
-  }
-  else {
-    lua_pushnil(L);
-    lua_pushvalue(L, 1);
-    lua_settop(L, 6);
-  }
-  return 5;
+  *(uint64_t *)(uintptr_t)header.ending = ending;
+  return 1;
 }
 
 
@@ -455,7 +457,6 @@ static const luaL_Reg functions[] = {
   {"readonly", set_readonly},
   {"is_readonly", is_readonly},
   {"raising", raising},
-  {"run", run},
   {"keep", keep},
   {"release", release},
   {"load", load_text},
@@ -475,6 +476,10 @@ void redis_open (lua_State *L) {
     lua_pushcfunction(L, entry->func);
     lua_setfield(L, -2, entry->name);
   }
+  lua_pushliteral(L, "KEYS");
+  lua_pushliteral(L, "ARGV");
+  lua_pushcclosure(L, run, 2);
+  lua_setfield(L, -2, "run");
   lua_setfield(L, LUA_REGISTRYINDEX, NATIVE_KEY);
 }
 

@@ -1,6 +1,6 @@
 //! The table `redis` and what this crate replaces of Lua's own libraries.
 
-use mlua::{IntoLua, Lua, MultiValue, Table, Value};
+use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::arguments::{checked_int, number_of, text_of, truncated};
 use crate::current::{CURRENT, Current, Exchange, Registered, State, function};
@@ -120,26 +120,23 @@ fn call(
     exchange: &Exchange,
     raises: bool,
 ) -> mlua::Result<mlua::Function> {
-    let packed = lua.create_function(|_, bytes: usize| {
-        Ok(CURRENT.with(|Current { host, state }| {
-            state.take_packed(bytes);
+    let packed = lua.create_function(|_, ()| {
+        CURRENT.with(|Current { host, state }| {
+            state.take_packed();
             state.call(host);
-            let (address, length) = state.reply();
-            (Value::Nil, address, length)
-        }))
+            state.leave_reply();
+        });
+        Ok(())
     })?;
     let values = lua.create_function(move |lua, args: MultiValue| {
         let taken = CURRENT.with(|Current { host, state }| {
             state.take_arguments(&args)?;
             state.call(host);
-            Ok(state.reply())
+            state.leave_reply();
+            Ok(())
         });
         match taken {
-            Ok((address, length)) => Ok(MultiValue::from_vec(vec![
-                Value::Nil,
-                address,
-                length.into_lua(lua)?,
-            ])),
+            Ok(()) => Ok(one(Value::Nil)),
             Err(Failure::Reply(text)) if !raises => {
                 let table = Value::Table(error_table(lua, &text)?);
                 Ok(MultiValue::from_vec(vec![Value::Nil, table]))
@@ -147,9 +144,10 @@ fn call(
             Err(failure) => failure.into_results(lua),
         }
     })?;
+    let (words, bytes, size) = exchange.addresses();
     native
         .caller
-        .call((packed, values, exchange.address(), exchange.size(), raises))
+        .call((packed, values, words, bytes, size, raises))
 }
 
 fn set_resp(_: &Lua, _: &mut dyn Host, state: &mut State, args: &MultiValue) -> Results {

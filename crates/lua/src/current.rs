@@ -53,9 +53,7 @@ pub(crate) struct State {
     /// The bytes of the arguments of `redis.call`, and where each one lies.
     arguments: Vec<u8>,
     ranges: Vec<(usize, usize)>,
-    /// The arguments that are numbers, by their places, while they are taken.
-    numbers: Vec<(usize, f64)>,
-    /// Where the C side leaves the arguments of `redis.call`, if they are short.
+    /// Where the C side leaves the arguments of `redis.call`, if they are short, and finds the reply.
     exchange: Exchange,
     /// The reply of `redis.call`.
     reply: ReplyBuffer,
@@ -63,21 +61,50 @@ pub(crate) struct State {
     joined: Vec<u8>,
 }
 
-/// Bytes that the C side writes. It keeps their address, so they never move.
-pub(crate) struct Exchange(Box<[Cell<u8>]>);
+/// Memory that the C side reads and writes. It keeps the addresses, so neither part ever moves.
+pub(crate) struct Exchange {
+    /// How many bytes of arguments there are; the address of the reply; its length; how the run ended.
+    words: Box<[Cell<u64>; 4]>,
+    /// The arguments.
+    bytes: Box<[Cell<u8>]>,
+}
 
 impl Exchange {
     pub fn new() -> Self {
-        Self(vec![Cell::new(0); EXCHANGE_BYTES].into_boxed_slice())
+        Self {
+            words: Box::new([const { Cell::new(0) }; 4]),
+            bytes: vec![Cell::new(0); EXCHANGE_BYTES].into_boxed_slice(),
+        }
     }
 
-    /// The address, as the C side takes it.
-    pub fn address(&self) -> Value {
-        Value::LightUserData(LightUserData(self.0.as_ptr().cast_mut().cast::<c_void>()))
+    /// The addresses of the words and of the bytes, and how many bytes there are, as the C side takes them.
+    pub fn addresses(&self) -> (Value, Value, usize) {
+        let address = |at: *mut c_void| Value::LightUserData(LightUserData(at));
+        (
+            address(self.words.as_ptr().cast_mut().cast()),
+            address(self.bytes.as_ptr().cast_mut().cast()),
+            self.bytes.len(),
+        )
     }
 
-    pub fn size(&self) -> usize {
-        self.0.len()
+    /// The address of the word that says how a run ended.
+    #[inline]
+    fn ending_address(&self) -> u64 {
+        self.words[3].as_ptr().expose_provenance() as u64
+    }
+
+    /// The arguments that the C side has left.
+    #[inline]
+    fn packed(&self) -> &[Cell<u8>] {
+        let bytes = usize::try_from(self.words[0].get()).unwrap_or(0);
+        self.bytes.get(..bytes).unwrap_or_default()
+    }
+
+    /// Leaves the place of a reply.
+    #[inline]
+    fn leave(&self, reply: &[u8]) {
+        self.words[1].set(reply.as_ptr().expose_provenance() as u64);
+        self.words[2].set(reply.len() as u64);
     }
 }
 
@@ -117,7 +144,6 @@ impl State {
             registered: None,
             arguments: Vec::new(),
             ranges: Vec::new(),
-            numbers: Vec::new(),
             exchange,
             reply: ReplyBuffer::new(Protocol::Resp2),
             joined: Vec::new(),
@@ -139,38 +165,42 @@ impl State {
     }
 
     /// Takes a command's arguments that the C side has left: each one's length and its bytes.
-    pub fn take_packed(&mut self, bytes: usize) {
+    pub fn take_packed(&mut self) {
         /// The length of a number. Its double follows.
         const NUMBER: u64 = u64::MAX;
 
         self.arguments.clear();
         self.ranges.clear();
-        let packed = self.exchange.0.get(..bytes).unwrap_or_default();
-        self.arguments.extend(packed.iter().map(Cell::get));
+        self.arguments
+            .extend(self.exchange.packed().iter().map(Cell::get));
+        let end = self.arguments.len();
         let mut at = 0;
-        while let Some(length) = self.arguments.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        while let Some(length) = self
+            .arguments
+            .get(at..end)
+            .and_then(<[u8]>::first_chunk::<8>)
+        {
             let length = u64::from_ne_bytes(*length);
             at += 8;
             if length == NUMBER {
-                let Some(number) = self.arguments.get(at..).and_then(<[u8]>::first_chunk::<8>)
+                let Some(number) = self
+                    .arguments
+                    .get(at..end)
+                    .and_then(<[u8]>::first_chunk::<8>)
                 else {
                     break;
                 };
                 let number = f64::from_ne_bytes(*number);
                 at += 8;
-                self.numbers.push((self.ranges.len(), number));
-                self.ranges.push((at, at));
+                // Behind all that was packed, so that the places of the others stay right.
+                let start = self.arguments.len();
+                put_number(number, &mut self.arguments);
+                self.ranges.push((start, self.arguments.len()));
             } else {
-                let end = at + usize::try_from(length).unwrap_or(usize::MAX - at);
-                self.ranges.push((at, end));
-                at = end;
+                let start = at;
+                at = at.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+                self.ranges.push((start, at));
             }
-        }
-        // Behind all that was packed, so that the places above stay right.
-        for (index, number) in self.numbers.drain(..) {
-            let start = self.arguments.len();
-            put_number(number, &mut self.arguments);
-            self.ranges[index] = (start, self.arguments.len());
         }
     }
 
@@ -213,18 +243,33 @@ impl State {
         host.call(Args::new(&self.arguments, &self.ranges), &mut self.reply);
     }
 
-    /// The address and the length of the reply, as the C side takes them. They hold until the next call.
-    pub fn reply(&mut self) -> (Value, usize) {
-        let mut reply = self.reply.in_one();
-        if reply.is_none() {
-            let mut buffers = self.reply.take_full();
-            buffers.push(std::mem::take(self.reply.tail_mut()));
-            self.joined = buffers.concat();
-            reply = Some(&self.joined);
+    /// Leaves the place of the reply for the C side. It holds until the next call.
+    #[inline]
+    pub fn leave_reply(&mut self) {
+        match self.reply.in_one() {
+            Some(reply) => self.exchange.leave(reply),
+            None => self.leave_joined(),
         }
-        let reply = reply.unwrap_or_default();
-        let address = reply.as_ptr().cast_mut().cast::<c_void>();
-        (Value::LightUserData(LightUserData(address)), reply.len())
+    }
+
+    #[cold]
+    fn leave_joined(&mut self) {
+        let mut buffers = self.reply.take_full();
+        buffers.push(std::mem::take(self.reply.tail_mut()));
+        self.joined = buffers.concat();
+        self.exchange.leave(&self.joined);
+    }
+
+    /// Where the C side says how a run ended.
+    #[inline]
+    pub fn ending_address(&self) -> u64 {
+        self.exchange.ending_address()
+    }
+
+    /// How the run ended.
+    #[inline]
+    pub fn ending(&self) -> u64 {
+        self.exchange.words[3].get()
     }
 
     /// The arguments that were taken.

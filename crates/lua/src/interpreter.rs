@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use mlua::{LightUserData, Lua, LuaOptions, StdLib, Value};
+use mlua::{LightUserData, Lua, LuaOptions, StdLib, Table, Value};
 use redis_core::protocol::ReplyBuffer;
 
 use crate::api::Version;
@@ -181,17 +181,20 @@ impl Interpreter {
             .load(code, "@user_function")?
             .map_err(LoadError::Library)?;
         self.state.registered = Some(Vec::new());
-        self.packed.clear();
-        let result = self.execute(main, (0, 0), host);
+        self.pack_header(main, (0, 0));
+        let result = self.execute(host);
         self.release(main);
-        match result {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(raised)) => {
-                let text = String::from_utf8_lossy(&raised.text).into_owned();
-                Err(LoadError::Registering(text))
+        let raised = match result {
+            Ok(_) if self.state.ending() == ENDED_WELL => return Ok(()),
+            Ok(error) => self.raised(&error),
+            Err(error) => Err(error),
+        };
+        Err(match raised {
+            Ok(raised) => {
+                LoadError::Registering(String::from_utf8_lossy(&raised.text).into_owned())
             }
-            Err(error) => Err(LoadError::Lua(error.to_string())),
-        }
+            Err(error) => LoadError::Lua(error.to_string()),
+        })
     }
 
     /// Changes what libraries see as their globals.
@@ -227,29 +230,29 @@ impl Interpreter {
         K: ExactSizeIterator<Item = &'a [u8]>,
         A: ExactSizeIterator<Item = &'a [u8]>,
     {
-        let counts = (run.keys.len(), run.args.len());
-        self.packed.clear();
+        self.pack_header(run.function, (run.keys.len(), run.args.len()));
         for text in run.keys.chain(run.args) {
             self.packed
                 .extend_from_slice(&(text.len() as u64).to_ne_bytes());
             self.packed.extend_from_slice(text);
         }
         let mark = out.len();
-        let result = self
-            .execute(run.function, counts, host)
-            .and_then(|result| match result {
-                Ok(value) => {
-                    let mut converter = Converter {
-                        shape: &self.native.shape,
-                        script_protocol: self.state.protocol,
-                        out,
-                    };
-                    converter
-                        .write(&value)
-                        .map(|failed| failed.map_or(Outcome::Written, Outcome::Failed))
-                }
-                Err(raised) => Ok(Outcome::Failed(raised.named(run.name))),
-            });
+        let result = match self.execute(host) {
+            Ok(value) if self.state.ending() == ENDED_WELL => {
+                let mut converter = Converter {
+                    shape: &self.native.shape,
+                    script_protocol: self.state.protocol,
+                    out,
+                };
+                converter
+                    .write(&value)
+                    .map(|failed| failed.map_or(Outcome::Written, Outcome::Failed))
+            }
+            Ok(error) => self
+                .raised(&error)
+                .map(|raised| Outcome::Failed(raised.named(run.name))),
+            Err(error) => Err(error),
+        };
         self.state.end_run();
         if self.packed.capacity() > KEPT_BYTES {
             self.packed = Vec::new();
@@ -291,13 +294,26 @@ impl Interpreter {
 }
 
 impl Interpreter {
-    /// Runs a function with keys and arguments that are packed already. The outer error is Lua's own failure.
-    fn execute(
-        &mut self,
-        function: Handle,
-        (keys, args): (usize, usize),
-        host: &mut dyn Host,
-    ) -> mlua::Result<Result<Value, Raised>> {
+    /// Begins what the C side gets of a run; the keys and arguments follow, each with its length before it.
+    fn pack_header(&mut self, function: Handle, (keys, args): (usize, usize)) {
+        let header = [
+            // Handles are positive.
+            u64::from(function.0.unsigned_abs()),
+            keys as u64,
+            args as u64,
+            u64::from(self.kind == Kind::Eval),
+            u64::from(self.limits.interrupt_instructions),
+            self.state.ending_address(),
+        ];
+        self.packed.clear();
+        for word in header {
+            self.packed.extend_from_slice(&word.to_ne_bytes());
+        }
+    }
+
+    /// Runs what is packed. Returns the result, or the error that ended the run: `state.ending` says which. An error of this function
+    /// is Lua's own failure.
+    fn execute(&mut self, host: &mut dyn Host) -> mlua::Result<Value> {
         let Self {
             native,
             state,
@@ -306,40 +322,24 @@ impl Interpreter {
         } = self;
         // The C side reads it before it runs the script.
         let packed = LightUserData(packed.as_ptr().cast_mut().cast::<c_void>());
-        let eval = self.kind == Kind::Eval;
-        let input = (
-            function.0,
-            packed,
-            keys,
-            args,
-            eval,
-            self.limits.interrupt_instructions,
-        );
-        let (status, value, source, line, counted) = CURRENT
-            .set(Current { host, state }, || {
-                native.run.call::<RunResults>(input)
-            })?;
-        Ok(match status {
-            Value::Boolean(true) => Ok(value),
-            Value::Boolean(false) => Err(Raised {
-                place: text_of(&source).zip(text_of(&line)),
-                text: text_of(&value).map_or_else(
-                    || b"ERR unknown error".to_vec(),
-                    |_| convert::raised_text(&value),
-                ),
-                counted: counted == Value::Boolean(true),
-                is_table: true,
-            }),
-            _ => {
+        CURRENT.set(Current { host, state }, || native.run.call(packed))
+    }
+
+    /// The error that ended a run.
+    #[cold]
+    fn raised(&self, error: &Value) -> mlua::Result<Raised> {
+        match error {
+            Value::Table(error) if self.state.ending() == ENDED_BY_ERROR => Raised::of_table(error),
+            error => {
                 self.collect();
-                Err(Raised {
-                    text: convert::raised_text(&value),
+                Ok(Raised {
+                    text: convert::raised_text(error),
                     place: None,
                     counted: false,
                     is_table: false,
                 })
             }
-        })
+        }
     }
 
     /// Collects what a script that ran out of memory left.
@@ -349,8 +349,9 @@ impl Interpreter {
     }
 }
 
-/// What the C side's `run` returns.
-type RunResults = (Value, Value, Value, Value, Value);
+/// How the C side's `run` ended, as it says.
+const ENDED_WELL: u64 = 0;
+const ENDED_BY_ERROR: u64 = 1;
 
 /// An error that ended a script.
 struct Raised {
@@ -363,6 +364,23 @@ struct Raised {
 }
 
 impl Raised {
+    /// The error with the fields that the C side gives it.
+    #[cold]
+    fn of_table(error: &Table) -> mlua::Result<Self> {
+        let field = |name: &str| error.raw_get::<Value>(name);
+        let (text, source, line) = (field("err")?, field("source")?, field("line")?);
+        let counted = field("ignore_error_stats_update")?;
+        Ok(Self {
+            place: text_of(&source).zip(text_of(&line)),
+            text: text_of(&text).map_or_else(
+                || b"ERR unknown error".to_vec(),
+                |_| convert::raised_text(&text),
+            ),
+            counted: counted == Value::Boolean(true),
+            is_table: true,
+        })
+    }
+
     /// The error of the script or function with this name.
     fn named(self, name: &[u8]) -> ScriptError {
         let text = match (self.is_table, self.place) {

@@ -16,11 +16,11 @@ pub(crate) struct Native {
     pub release: Function,
     /// `load(text, chunk name)`: a handle, or nil and the error.
     pub load: Function,
-    /// `run(handle, address of packed arguments, keys, arguments, eval, interval)`
+    /// `run(address of a packed run)`
     pub run: Function,
     /// `shape(table)`: what the table stands for as a reply.
     pub shape: Function,
-    /// `caller(packed, values, address of the buffer, its size, raises)`: the function `redis.call`.
+    /// `caller(packed, values, addresses of words and of the buffer, its size, raises)`: the function `redis.call`.
     pub caller: Function,
     /// `array_keys(table)`: the largest key and the number of keys, or -1 and the number if not all are positive integers.
     pub array_keys: Function,

@@ -2,6 +2,7 @@
 idle one. It counts what runs outside the kernel."""
 
 import glob
+import hashlib
 import itertools
 import os
 import random
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import time
 
+from . import scripting
 from .client import BenchError, encode, key_of, value_of
 from .figures import better
 from .load import CLIENTS
@@ -74,6 +76,25 @@ def entry_id(number_of_it):
     return b"%d-1" % (FIRST_MS + number_of_it)
 
 
+# The scripts whose rates are compared.
+INCR, LIMITER = scripting.INCR.encode(), scripting.LIMITER.encode()
+
+
+def sha1(script):
+    """The name of a script."""
+    return hashlib.sha1(script).hexdigest().encode()
+
+
+def counter(draw):
+    """The key of a number."""
+    return b"counter:%012d" % draw.randrange(STRINGS)
+
+
+def digits(draw):
+    """A random number as redis-benchmark writes it."""
+    return b"%012d" % draw.randrange(scripting.KEYS)
+
+
 # Each server gets every id once, one after the other.
 ACKNOWLEDGED = itertools.cycle(range(CALLS))
 
@@ -82,7 +103,7 @@ ACKNOWLEDGED = itertools.cycle(range(CALLS))
 COMMANDS = {
     "GET": lambda draw: [b"GET", string(draw)],
     "SET": lambda draw: [b"SET", string(draw), value_of(draw.randrange(STRINGS), VALUE_BYTES)],
-    "INCR": lambda draw: [b"INCR", b"counter:%012d" % draw.randrange(STRINGS)],
+    "INCR": lambda draw: [b"INCR", counter(draw)],
     "MGET of 10": lambda draw: several(draw, b"MGET", False),
     "MSET of 10": lambda draw: several(draw, b"MSET", True),
     "EXPIRE": lambda draw: [b"EXPIRE", string(draw), b"%d" % draw.randrange(10_000, 20_000)],
@@ -110,13 +131,16 @@ COMMANDS = {
     "XREADGROUP of 1": lambda draw: [
         b"XREADGROUP", b"GROUP", b"read", b"consumer", b"COUNT", b"1", b"STREAMS", b"stream", b">"],
     "XACK": lambda draw: [b"XACK", b"stream", b"acknowledged", entry_id(next(ACKNOWLEDGED))],
-    "EVALSHA of one INCR": lambda draw: [b"EVALSHA", None, b"1", b"counter:%012d" % draw.randrange(STRINGS)],
+    "EVAL of return 1": lambda draw: [b"EVAL", b"return 1", b"0"],
+    "EVAL of one INCR": lambda draw: [b"EVAL", INCR, b"1", counter(draw)],
+    "EVALSHA of one INCR": lambda draw: [b"EVALSHA", sha1(INCR), b"1", counter(draw)],
+    "EVALSHA of 20 calls": lambda draw: [
+        b"EVALSHA", sha1(LIMITER), b"1", small(b"limit", draw), digits(draw), b"1000", digits(draw)],
 }
 # What pmemkv-server sets for a pool in /dev/shm; it would execute itself anew to do so, and valgrind does not follow that.
 ENVIRONMENT = ("PMEM_IS_PMEM_FORCE=1", "PMEM_NO_FLUSH=1", "PMEM_NO_MOVNT=1")
 # A peer's own timer runs on the thread that serves; callgrind makes it fifty times as frequent, seen from the commands.
 QUIET = ("--hz", "1", "--dynamic-hz", "no")
-SCRIPT = b"return redis.call('incr', KEYS[1])"
 
 
 class Counted:
@@ -170,7 +194,7 @@ class Counted:
 
 
 def fill(server):
-    """All that the commands find; returns the script's name."""
+    """All that the commands find."""
     draw = random.Random(1)
     commands = [encode(b"SET", key_of(i), value_of(i, VALUE_BYTES)) for i in range(STRINGS)]
     commands += [encode(b"SET", b"counter:%012d" % i, b"0") for i in range(STRINGS)]
@@ -197,7 +221,8 @@ def fill(server):
     with server.client() as client:
         for first in range(0, len(commands), FILL_COMMANDS):
             client.pipeline(commands[first:first + FILL_COMMANDS])
-        return client.call("SCRIPT", "LOAD", SCRIPT)
+        for script in (INCR, LIMITER):
+            client.call("SCRIPT", "LOAD", script)
 
 
 def send_all(clients, make, pipeline, batches, draw):
@@ -215,7 +240,7 @@ def measure_server(server, tests):
     """{(test, pipeline): instructions for each command}."""
     counted = Counted(server)
     server.start_ready()
-    sha = fill(server)
+    fill(server)
     clients = [server.client() for _ in range(CLIENTS)]
     found = {}
     try:
@@ -223,10 +248,7 @@ def measure_server(server, tests):
         counted.find_serving(clients)
         for test in tests:
             say(f"counting {server.title}: {test}")
-
-            def make(draw, command=COMMANDS[test]):
-                return [sha if word is None else word for word in command(draw)]
-
+            make = COMMANDS[test]
             for pipeline in PIPELINES:
                 draw = random.Random(2)
                 send_all(clients, make, pipeline, max(1, WARM_BATCHES // pipeline), draw)

@@ -14,7 +14,9 @@ use super::lookup::Found;
 use super::{Dispatcher, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::commands::{Command, CommandError, CommandResult};
-use crate::keyspace::{DATABASES, Keyspace, Millis, RECLAIM_TIME_MAX, take_refused_bytes};
+use crate::keyspace::{
+    DATABASES, Keyspace, Millis, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
+};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::feed::recording;
@@ -127,8 +129,15 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Option<CommandResult> {
         let (keyspace, now) = (around.keyspace, self.access.now);
-        // EXEC has one end for all of its commands: everybody else waits for it.
-        let until = (self.exec_until).unwrap_or_else(|| Instant::now() + RECLAIM_TIME_MAX);
+        // EXEC and a script have one end for all of their commands: everybody else waits for it.
+        let until = match (self.exec_until, self.script_since) {
+            (Some(until), _) => until,
+            (None, Some(since)) => {
+                let rest = RECLAIM_IN_GATE_TIME_MAX.saturating_sub(self.run.since(since));
+                Instant::now() + rest
+            }
+            (None, None) => Instant::now() + RECLAIM_TIME_MAX,
+        };
         let queued = [(attempt.command, attempt.args)];
         let estimate = sum_of_needs(keyspace, queued.into_iter(), session.db, now);
         let mut bytes = take_refused_bytes();

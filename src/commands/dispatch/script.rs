@@ -15,7 +15,7 @@ use super::{Dispatcher, Next, Surroundings, watch};
 use crate::catalog::spec::Flags;
 use crate::commands::scripting::call::{Manner, Named, first_argument};
 use crate::commands::{Command, CommandError};
-use crate::keyspace::{NotAlone, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX};
+use crate::keyspace::{NotAlone, RECLAIM_TIME_MAX};
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::scripting::{Held, Runnable, ScriptName};
 use crate::state::{Server, Session};
@@ -95,7 +95,12 @@ impl Dispatcher {
             self.script_alone(around, session, command, (args, memory), out)
         } else {
             around.server.feed.flush();
-            match around.presence.be_alone(self.takes_slow) {
+            let was_alone = around.presence.is_alone();
+            let alone = around.presence.be_alone(self.takes_slow);
+            if !was_alone {
+                self.alone_since = self.run.restart();
+            }
+            match alone {
                 Ok(()) => self.script_step(around, session, command, (args, memory), out),
                 Err(not) => {
                     let went = match not {
@@ -213,10 +218,8 @@ impl Dispatcher {
         session.in_script = true;
         // Everybody waits for the script, on whatever thread it runs.
         let patient = std::mem::replace(&mut self.access.patient, true);
-        let exec_until = self.exec_until;
-        let started = Instant::now();
-        self.exec_until = exec_until.or(Some(started + RECLAIM_IN_GATE_TIME_MAX));
-        self.run.restart();
+        let started = self.run.restart();
+        self.script_since = Some(started);
         let times = (started, may_move);
         let about = About {
             kind: manner.kind(),
@@ -228,12 +231,11 @@ impl Dispatcher {
         let is_moved = host.end();
         session.in_script = false;
         self.access.patient = patient;
-        self.exec_until = exec_until;
+        self.script_since = None;
         if session.db != db {
             session.select(db);
         }
-        let now = Instant::now();
-        let is_quick = !is_moved && now - started < QUICK_TIME;
+        let is_quick = !is_moved && self.run.since(started) < QUICK_TIME;
         let mut pace = found.runnable.pace;
         if pace.note(is_quick, is_moved) {
             match &found.name {
@@ -243,7 +245,9 @@ impl Dispatcher {
         }
         // Others may run scripts as soon as this batch lets them in.
         drop(own);
-        around.presence.stay_alone(now);
+        around
+            .presence
+            .stay_alone(|| self.run.since(self.alone_since));
         if is_moved {
             return Went::Elsewhere;
         }

@@ -6,7 +6,7 @@ mod running;
 
 pub use cache::{Runnable, ScriptName, Scripts};
 pub use functions::{Change, Functions, Policy};
-pub use running::{KillRefused, RunId, RunKind, Running, RunningCall};
+pub use running::{KillRefused, RunKind, Running, RunningCall};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,6 +1,6 @@
 //! The script that runs, as other clients see it: what it is, whether it may be killed.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -28,10 +28,6 @@ impl RunKind {
     }
 }
 
-/// Names one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunId(u64);
-
 /// Why a run was not killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KillRefused {
@@ -54,44 +50,40 @@ pub struct RunningCall {
     pub started: Instant,
 }
 
-const IDLE: u8 = 0;
-const EVAL: u8 = 1;
-const FUNCTION: u8 = 2;
-/// With one of the kinds.
-const WROTE: u8 = 4;
+/// What a run is and what has happened to it: the lowest bits of the state. Above them stands the run's number, so that a change of
+/// the state that was meant for one run fails if another one has begun.
+const EVAL: u64 = 1;
+const FUNCTION: u64 = 2;
+/// With one of the kinds: it has written, so it cannot be killed.
+const WROTE: u64 = 4;
+/// With one of the kinds: a client wants it killed.
+const KILLED: u64 = 8;
+/// One more run.
+const RUN: u64 = 16;
 
 /// The script that runs, or none. One runs at a time.
 #[derive(Debug, Default)]
 pub struct Running {
-    state: AtomicU8,
-    run: AtomicU64,
-    /// The number of the last run that a client wants killed.
-    killed: AtomicU64,
-    /// Held by a client that kills, by a run at its first write, and at its end if it became busy. So a kill hits neither a
-    /// run that has written nor the next one.
-    killing: Mutex<()>,
+    state: AtomicU64,
     /// Only of a run that has become busy: no client can ask about another one.
     call: Mutex<Option<RunningCall>>,
 }
 
 impl Running {
     /// A run begins. The caller is alone in the gate.
-    pub fn begin(&self, kind: RunKind) -> RunId {
-        let run = self.run.load(Ordering::Relaxed) + 1;
-        self.run.store(run, Ordering::Relaxed);
-        let state = match kind {
+    pub fn begin(&self, kind: RunKind) {
+        let kind = match kind {
             RunKind::Eval => EVAL,
             RunKind::Function => FUNCTION,
         };
-        self.state.store(state, Ordering::Release);
-        RunId(run)
+        let run = self.state.load(Ordering::Relaxed) & !(RUN - 1);
+        self.state
+            .store(run.wrapping_add(RUN) | kind, Ordering::Release);
     }
 
     /// The run is about to write: from now on it cannot be killed. Returns false if it was killed already.
-    pub fn wrote(&self, run: RunId) -> bool {
-        let _killing = self.killing.lock();
-        self.state.fetch_or(WROTE, Ordering::AcqRel);
-        !self.is_killed(run)
+    pub fn wrote(&self) -> bool {
+        self.state.fetch_or(WROTE, Ordering::AcqRel) & KILLED == 0
     }
 
     /// The run takes so long that other clients hear of it.
@@ -109,14 +101,15 @@ impl Running {
         if was_busy {
             *self.call.lock() = None;
         }
-        let _killing = was_busy.then(|| self.killing.lock());
-        self.state.store(IDLE, Ordering::Release);
+        // A kill that comes between the two is too late.
+        let run = self.state.load(Ordering::Relaxed) & !(RUN - 1);
+        self.state.store(run, Ordering::Release);
     }
 
-    /// Whether a client wants this run killed.
+    /// Whether a client wants the run killed.
     #[inline]
-    pub fn is_killed(&self, run: RunId) -> bool {
-        self.killed.load(Ordering::Relaxed) == run.0
+    pub fn is_killed(&self) -> bool {
+        self.state.load(Ordering::Acquire) & KILLED != 0
     }
 
     /// What runs.
@@ -126,24 +119,31 @@ impl Running {
 
     /// SCRIPT KILL and FUNCTION KILL. The caller has found the server busy.
     pub fn kill(&self, wanted: RunKind) -> Result<(), KillRefused> {
-        let _killing = self.killing.lock();
-        let state = self.state.load(Ordering::Acquire);
-        let Some(kind) = kind(state) else {
-            return Err(KillRefused::NotBusy);
-        };
-        if state & WROTE != 0 {
-            return Err(KillRefused::Wrote);
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            let Some(kind) = kind(state) else {
+                return Err(KillRefused::NotBusy);
+            };
+            if state & WROTE != 0 {
+                return Err(KillRefused::Wrote);
+            }
+            if kind != wanted {
+                return Err(KillRefused::Other(kind));
+            }
+            match self.state.compare_exchange(
+                state,
+                state | KILLED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(now) => state = now,
+            }
         }
-        if kind != wanted {
-            return Err(KillRefused::Other(kind));
-        }
-        let run = self.run.load(Ordering::Relaxed);
-        self.killed.store(run, Ordering::Relaxed);
-        Ok(())
     }
 }
 
-fn kind(state: u8) -> Option<RunKind> {
+fn kind(state: u64) -> Option<RunKind> {
     if state & EVAL != 0 {
         Some(RunKind::Eval)
     } else if state & FUNCTION != 0 {
@@ -161,20 +161,52 @@ mod tests {
     fn a_kill_hits_the_run_that_it_means() {
         let running = Running::default();
         assert_eq!(running.kill(RunKind::Eval), Err(KillRefused::NotBusy));
-        let first = running.begin(RunKind::Eval);
-        assert!(!running.is_killed(first));
+        running.begin(RunKind::Eval);
+        assert!(!running.is_killed());
         let other = Err(KillRefused::Other(RunKind::Eval));
         assert_eq!(running.kill(RunKind::Function), other);
         assert_eq!(running.kill(RunKind::Eval), Ok(()));
-        assert!(running.is_killed(first) && !running.wrote(first));
+        assert!(running.is_killed() && !running.wrote());
         running.end(true);
-        let second = running.begin(RunKind::Function);
-        assert!(!running.is_killed(second));
-        assert!(running.wrote(second));
+        assert!(!running.is_killed());
+        running.begin(RunKind::Function);
+        assert!(!running.is_killed());
+        assert!(running.wrote());
         assert_eq!(running.kill(RunKind::Function), Err(KillRefused::Wrote));
         assert_eq!(running.kind(), Some(RunKind::Function));
-        assert!(!running.is_killed(second));
+        assert!(!running.is_killed());
         running.end(false);
         assert_eq!(running.kind(), None);
+        assert_eq!(running.kill(RunKind::Function), Err(KillRefused::NotBusy));
+    }
+
+    #[test]
+    fn a_run_is_killed_or_writes_and_never_both() {
+        const RUNS: usize = 2_000;
+        let running = Running::default();
+        let turn = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut killed = Vec::new();
+                for _ in 0..RUNS {
+                    turn.wait();
+                    killed.push(running.kill(RunKind::Eval).is_ok());
+                    turn.wait();
+                }
+                killed
+            });
+            let mut wrote = Vec::new();
+            for _ in 0..RUNS {
+                running.begin(RunKind::Eval);
+                turn.wait();
+                wrote.push(running.wrote());
+                turn.wait();
+                running.end(true);
+            }
+            let killed = other.join().expect("it ends");
+            for (killed, wrote) in killed.into_iter().zip(wrote) {
+                assert_ne!(killed, wrote);
+            }
+        });
     }
 }

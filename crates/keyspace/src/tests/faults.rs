@@ -189,3 +189,31 @@ fn a_failed_commit_loses_nothing_acknowledged() -> Tested {
     }
     Ok(())
 }
+
+#[test]
+fn a_deadline_that_a_key_has_is_told_and_not_written() -> Tested {
+    let folder = folder()?;
+    let store = open(Over::Memory, folder.path())?;
+    let keyspace = Keyspace::new(Box::new(Arc::clone(&store)));
+    put(&keyspace, 0, b"key", b"value")?;
+    let set = |deadline| -> Result<()> {
+        keyspace.update(0, b"key", at(0), |slot| {
+            slot.set_expiry(Some(deadline))?;
+            slot.event(EventClass::GENERIC, "expire");
+            Ok(())
+        })
+    };
+    set(FAR)?;
+    let mut watches = Watches::default();
+    keyspace.watching().watch(&mut watches, 0, b"key", 0)?;
+    let changes = keyspace.dirty();
+    store.failing_write.store(1, Ordering::Relaxed);
+    set(FAR)?;
+    assert!(keyspace.watching().have_changed(&watches, 0)?);
+    assert_eq!(keyspace.dirty(), changes + 1);
+    // The write that is to fail has not come yet.
+    assert!(matches!(set(FAR + 1), Err(KeyspaceError::OutOfMemory)));
+    let info = keyspace.info(0, b"key", at(0))?;
+    assert_eq!(info.and_then(|info| info.expires_at), Some(FAR));
+    Ok(())
+}

@@ -193,14 +193,18 @@ impl<'a> KeyUpdate<'a> {
         })
     }
 
-    /// Changes the deadline of a live key; does nothing if there is no such key.
+    /// Changes the deadline of a live key; does nothing if there is no such key. A key that has this deadline counts as modified,
+    /// but nothing is written.
     pub fn set_expiry(&mut self, expires_at: Option<Millis>) -> Result<(), KeyspaceError> {
-        if self.live().is_none() {
+        let Some(found) = self.live() else {
+            return Ok(());
+        };
+        let expires_at = storable(expires_at);
+        if expires_at.is_some() && found.located().expires_at == expires_at {
+            self.modified();
             return Ok(());
         }
-        self.apply(KeyWrite::SetExpiry {
-            expires_at: storable(expires_at),
-        })
+        self.apply(KeyWrite::SetExpiry { expires_at })
     }
 
     /// Removes the key. Returns `false` if the key was absent or past its deadline.

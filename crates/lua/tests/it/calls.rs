@@ -60,3 +60,71 @@ fn wrong_arguments_are_errors() {
         "{reply}"
     );
 }
+
+#[test]
+fn replies_nest_as_deep_as_they_may() {
+    let mut subject = Subject::new();
+    for depth in 1..=64 {
+        // Each array has another one before a number, so all of them lie on Lua's stack at once.
+        let script = format!(
+            r"local reply = redis.call('raw', string.rep('*2\r\n', {depth}) .. '+OK\r\n' .. string.rep(':7\r\n', {depth}))
+             local found = 0
+             while reply.ok == nil do
+                 assert(#reply == 2 and reply[2] == 7)
+                 found, reply = found + 1, reply[1]
+             end
+             return found"
+        );
+        assert_eq!(subject.eval(&script), format!(":{depth}\r\n"));
+    }
+    let script = r"return redis.call('raw', string.rep('*1\r\n', 65) .. '+OK\r\n')";
+    let reply = subject.eval(script);
+    assert!(reply.starts_with(UNREADABLE), "{reply}");
+}
+
+/// What a script hears where the server has a fault.
+const UNREADABLE: &str = "-ERR the server cannot read the reply of its own command";
+
+#[test]
+fn whole_numbers_of_replies_are_read_to_their_limits() {
+    let mut subject = Subject::new();
+    let mut eval = |text: &str| {
+        subject.eval(&format!(
+            r"return string.format('%.0f', redis.call('raw', ':{text}\r\n'))"
+        ))
+    };
+    for text in [
+        "0",
+        "-1",
+        "99999999999999999",
+        "-9999999999999999",
+        "999999999999999999",
+        "-99999999999999999",
+        "1000000000000000000",
+        "9223372036854775807",
+        "-9223372036854775808",
+    ] {
+        let number: i64 = text.parse().expect("it is a number");
+        #[allow(clippy::cast_precision_loss)] // Lua's numbers are doubles.
+        let text = format!("{:.0}", number as f64);
+        let length = text.len();
+        assert_eq!(
+            eval(&number.to_string()),
+            format!("${length}\r\n{text}\r\n")
+        );
+    }
+    for text in [
+        "",
+        "-",
+        "1x",
+        "1:",
+        "12345678901234567/",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "99999999999999999999",
+        "000000000000000000001",
+    ] {
+        let reply = eval(text);
+        assert!(reply.starts_with(UNREADABLE), "{text}: {reply}");
+    }
+}

@@ -208,7 +208,7 @@ impl Packed {
                 }
                 Step::NotYet if self.front.is_held_here() => {
                     // Other threads must act first, and they wait for this transaction: skip the segment until it ends.
-                    self.front.pin(at.segment);
+                    self.front.pin(&self.space, at.segment);
                 }
                 Step::NotYet => return Ok(Worked::Elsewhere),
             }

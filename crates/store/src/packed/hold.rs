@@ -19,7 +19,7 @@ use super::holes::Holes;
 use super::log::{Active, Chunk, Log, Staging, Taken};
 use super::record::{self, Binding, Form, Parts, Record, Spot, bind};
 use super::space::Space;
-use crate::{Location, StoreError};
+use crate::{Location, RecordKey, StoreError};
 
 /// The most bytes that a hold may stage: all of them lie in DRAM.
 const HELD_BYTES_MAX: usize = 1 << 30;
@@ -54,6 +54,11 @@ pub(super) struct Hold {
 }
 
 impl Hold {
+    /// Whether the hold has filled no segment and has left no hole.
+    fn is_plain(&self) -> bool {
+        self.seals.is_empty() && self.open.is_empty() && self.full.is_empty()
+    }
+
     /// Takes a hole for a record: its segment and offset.
     fn take_hole(&mut self, record: &[u8]) -> Option<(u32, usize)> {
         let full = if record::hides_older(record) {
@@ -62,6 +67,20 @@ impl Hold {
             self.full.take(record.len())
         };
         full.or_else(|| self.open.take(record.len()))
+    }
+
+    /// See [`Log::note_new`].
+    fn note_new(&mut self, generation: u32, key: &[u8], to: Spot) -> Option<Spot> {
+        let removed = if self.tombstones.is_empty() {
+            None
+        } else {
+            let tombstones = self.tombstones.get_mut(&generation);
+            tombstones.and_then(|tombstones| tombstones.remove(key))
+        };
+        if removed.is_none() {
+            self.fresh.insert(to.location().0);
+        }
+        removed
     }
 
     /// Forgets everything, and frees most of the memory of large collections.
@@ -94,6 +113,15 @@ impl Staging {
     pub(super) fn end_hold(&mut self, space: &Space) {
         if !self.hold.is_on {
             return;
+        }
+        // Only the last chunk can be empty if no segment is to be sealed.
+        let has_empty = self
+            .chunks
+            .last()
+            .is_some_and(|chunk| chunk.bytes.is_empty());
+        if self.hold.is_plain() && !has_empty {
+            // The usual case: nothing is to be filled, sealed or given back.
+            return self.hold.clear();
         }
         let mut hold = std::mem::take(&mut self.hold);
         hold.full.absorb(&mut hold.open);
@@ -183,6 +211,23 @@ impl Staging {
         (spot.offset >= chunk.offset).then_some(n)
     }
 
+    /// Has a record take the place of another one of its key, which the index uses no more.
+    fn replace(&mut self, space: &Space, to: Spot, replaced: Spot) {
+        if self.hold.fresh.contains(&replaced.location().0) {
+            self.hold.fresh.insert(to.location().0);
+        }
+        self.give_up(space, replaced);
+    }
+
+    /// Makes a hole of a record that the hold has staged. A crash brings any other one back, so its segment stays.
+    fn give_up(&mut self, space: &Space, spot: Spot) {
+        if self.held(space, spot).is_some() {
+            self.dig(spot);
+        } else {
+            self.hold.pinned.insert(spot.segment);
+        }
+    }
+
     /// Makes a hole of a record's bytes.
     fn dig(&mut self, spot: Spot) {
         let Self {
@@ -222,7 +267,7 @@ impl Log {
         lengths: &[usize],
         placed: &mut dyn FnMut(usize, Spot),
     ) -> Result<(), StoreError> {
-        let mut staging = self.staging.lock();
+        let mut staging = self.held_staging(space);
         let staging = &mut *staging;
         let mut planned = SmallVec::<[Option<(u32, usize)>; 8]>::with_capacity(lengths.len());
         let mut at_end = SmallVec::<[usize; 8]>::new();
@@ -292,6 +337,55 @@ impl Log {
         Ok(())
     }
 
+    /// [`stage_one`](Self::stage_one) in a hold, of a value that is one record: fills a hole if there is one, keeps the accounts of
+    /// both records, and notes what the hold must know of the key. Returns where the record lies, and whether it is the
+    /// first of a segment.
+    pub(super) fn stage_one_held(
+        &self,
+        space: &Space,
+        name: RecordKey<'_>,
+        record: &mut [u8],
+        replaced: Option<Spot>,
+    ) -> Result<(Spot, bool), StoreError> {
+        let length = record.len();
+        let mut guard = self.held_staging(space);
+        let staging = &mut *guard;
+        let mut is_first = false;
+        let (segment, offset) = if let Some(hole) = staging.hold.take_hole(record) {
+            staging.refill(space.serial(hole.0), hole.1, record);
+            hole
+        } else {
+            if staging.hold.bytes + length > HELD_BYTES_MAX {
+                return Err(StoreError::OutOfMemory);
+            }
+            let mut fresh = staging
+                .take_segments(space, std::iter::once(length), false)?
+                .into_iter();
+            is_first = fresh.len() > 0;
+            let place = staging.append_held(space, record, &mut fresh);
+            staging.staged_bytes += length as u64;
+            self.staged.fetch_add(length as u64, Ordering::Release);
+            place
+        };
+        let spot = Spot {
+            segment,
+            offset,
+            length,
+            large: false,
+        };
+        space.claim_instead(spot, replaced);
+        match replaced {
+            Some(replaced) => staging.replace(space, spot, replaced),
+            None => {
+                if let Some(tombstone) = staging.hold.note_new(name.generation, name.key, spot) {
+                    space.drop_tombstone(tombstone);
+                    staging.give_up(space, tombstone);
+                }
+            }
+        }
+        Ok((spot, is_first))
+    }
+
     /// Notes that the index uses a record no more. If the hold staged the record, its bytes become a hole. Otherwise a
     /// crash brings the record back, so its segment stays.
     #[inline]
@@ -302,9 +396,7 @@ impl Log {
     }
 
     fn let_go_in_hold(&self, space: &Space, spot: Spot) {
-        if !self.reuse(space, spot) {
-            self.pin(spot.segment);
-        }
+        self.held_staging(space).give_up(space, spot);
     }
 
     /// Makes a hole of a record's bytes if the hold of this thread staged the record; `false` if it did not.
@@ -320,9 +412,9 @@ impl Log {
     }
 
     /// Keeps a segment from compaction until the hold ends, because a crash would bring records of it back.
-    pub(super) fn pin(&self, segment: u32) {
+    pub(super) fn pin(&self, space: &Space, segment: u32) {
         if self.is_held_here() {
-            self.staging.lock().hold.pinned.insert(segment);
+            self.held_staging(space).hold.pinned.insert(segment);
         }
     }
 
@@ -348,13 +440,10 @@ impl Log {
     /// Notes that a key without a record has one now. Returns the key's tombstone if the hold staged one: the new
     /// record supersedes it.
     pub(super) fn note_new(&self, generation: u32, key: &[u8], to: Location) -> Option<Spot> {
-        let hold = &mut self.staging.lock().hold;
-        let tombstones = hold.tombstones.get_mut(&generation);
-        let removed = tombstones.and_then(|tombstones| tombstones.remove(key));
-        if removed.is_none() {
-            hold.fresh.insert(to.0);
-        }
-        removed
+        self.staging
+            .lock()
+            .hold
+            .note_new(generation, key, to.into())
     }
 
     /// Notes that a record replaces a fresh one, so it is fresh too.
@@ -377,7 +466,7 @@ impl Log {
         generation: u32,
         each: &mut dyn FnMut(Form, Spot),
     ) {
-        let mut staging = self.staging.lock();
+        let mut staging = self.held_staging(space);
         let mut found = Vec::new();
         let (first, start) = staging.hold.start;
         for chunk in &staging.chunks {

@@ -35,6 +35,10 @@ impl Holes {
         if let Some(after) = self.remove((segment, end)) {
             end += after;
         }
+        if self.is_empty() {
+            self.insert((segment, start), end - start);
+            return (start, end - start);
+        }
         let before = self.by_place.range((segment, 0)..(segment, start));
         if let Some((&place, &length)) = before.last()
             && place.1 + length == start
@@ -49,6 +53,9 @@ impl Holes {
     /// Takes the smallest hole that fits a record of `length` bytes. What remains of the hole stays a hole, so it must
     /// be empty or long enough for a record.
     pub(super) fn take(&mut self, length: usize) -> Option<(u32, usize)> {
+        if self.is_empty() {
+            return None;
+        }
         let mut same = self.by_length.range((length, 0, 0)..(length + 1, 0, 0));
         let mut larger = self.by_length.range((length + HEADER_BYTES, 0, 0)..);
         let &(found, segment, offset) = same.next().or_else(|| larger.next())?;
@@ -59,13 +66,25 @@ impl Holes {
         Some((segment, offset))
     }
 
+    /// Whether there is none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_place.is_empty()
+    }
+
     /// Takes over all holes of `other`.
     pub(super) fn absorb(&mut self, other: &mut Holes) {
+        if other.is_empty() {
+            return;
+        }
         self.by_place.append(&mut other.by_place);
         self.by_length.append(&mut other.by_length);
     }
 
     pub(super) fn clear(&mut self) {
+        if self.is_empty() {
+            return;
+        }
         self.by_place.clear();
         self.by_length.clear();
     }

@@ -1,7 +1,7 @@
 //! A log: many threads stage records in DRAM, and one commit appends the records of all to segments.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use lock_order::{Mutex, MutexGuard, Rank, RwLock};
@@ -43,7 +43,7 @@ impl Held<'_> {
         guard: &dyn Guard,
         generations: &Generations,
     ) -> Result<(), StoreError> {
-        self.log.staging.lock().end_hold(self.space);
+        self.log.end_hold(self.space);
         // They stay here on an error, so the next commit sets them.
         *self.log.generations.lock() = Some(*generations);
         let target = self.log.staged.load(Ordering::Acquire);
@@ -54,7 +54,7 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.log.staging.lock().end_hold(self.space);
+        self.log.end_hold(self.space);
         self.log.held_from.store(NO_HOLD, Ordering::Release);
         HOLDS.set(false);
     }
@@ -93,6 +93,8 @@ pub struct Log {
     committed: AtomicU64,
     /// Bytes that had ever been staged when the present hold began, or [`NO_HOLD`].
     held_from: AtomicU64,
+    /// Whether the staging knows of the hold. Only the thread that holds the log asks or says it.
+    hold_begun: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -172,6 +174,7 @@ impl Log {
             staged: AtomicU64::new(0),
             committed: AtomicU64::new(0),
             held_from: AtomicU64::new(NO_HOLD),
+            hold_begun: AtomicBool::new(false),
         }
     }
 
@@ -307,7 +310,7 @@ impl Log {
         self.write_taken(space, guard)?;
         {
             // Under both locks, so that a reader finds a record in one place or the other.
-            let mut staging = self.staging.lock();
+            let mut staging = self.held_staging(space);
             *self.committing.write() = staging.take_before_hold();
         }
         self.write_taken(space, guard)
@@ -322,11 +325,29 @@ impl Log {
         HOLDS.set(true);
         let staged = self.staged.load(Ordering::Acquire);
         self.held_from.store(staged, Ordering::Release);
-        self.staging.lock().begin_hold(space);
         Held {
             log: self,
             space,
             commit_lock: lock,
+        }
+    }
+
+    /// The staging, which knows of the hold of this thread from now on. A script that only reads never asks for it.
+    #[inline]
+    pub(super) fn held_staging(&self, space: &Space) -> MutexGuard<'_, Staging> {
+        let mut staging = self.staging.lock();
+        if !self.hold_begun.load(Ordering::Relaxed) {
+            // No other thread stages while this one holds the log: the hold's records begin where they would have begun with it.
+            staging.begin_hold(space);
+            self.hold_begun.store(true, Ordering::Relaxed);
+        }
+        staging
+    }
+
+    fn end_hold(&self, space: &Space) {
+        if self.hold_begun.load(Ordering::Relaxed) {
+            self.hold_begun.store(false, Ordering::Relaxed);
+            self.staging.lock().end_hold(space);
         }
     }
 

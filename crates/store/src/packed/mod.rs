@@ -106,6 +106,8 @@ pub struct Packed {
     holds_segments: AtomicBool,
     /// The generations that the transaction in progress has set. Its commit stores them.
     held_generations: lock_order::Mutex<Option<Generations>>,
+    /// Whether there are any. Only the thread that holds the log asks or says it.
+    has_held_generations: AtomicBool,
 }
 
 impl Packed {
@@ -145,6 +147,7 @@ impl Store for Packed {
     fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
         if self.front.is_held_here() {
             *self.held_generations.lock() = Some(*new);
+            self.has_held_generations.store(true, Ordering::Relaxed);
         } else {
             // What was staged before must not be missing after a crash that finds the new generations.
             self.front.commit(&self.space, &self.metadata)?;
@@ -295,6 +298,10 @@ impl Store for Packed {
         // A commit takes whatever is staged. No commit may run before the change has staged everything.
         let held = self.front.hold(&self.space);
         change();
+        if !self.has_held_generations.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.has_held_generations.store(false, Ordering::Relaxed);
         if let Some(generations) = self.held_generations.lock().take() {
             let done = held.commit_with(&self.metadata, &generations);
             if let Err(error) = done {

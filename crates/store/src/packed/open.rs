@@ -221,6 +221,7 @@ fn new(
         holds_segments: AtomicBool::new(false),
         damage,
         held_generations: Mutex::new(Rank::HeldGenerations, None),
+        has_held_generations: AtomicBool::new(false),
         expired,
     })
 }

@@ -48,11 +48,11 @@ impl Packed {
     pub(super) fn release_expired(&self, location: Location) -> Result<(), StoreError> {
         let spot = Spot::from(location);
         self.space.release(spot);
-        self.front.pin(spot.segment);
+        self.front.pin(&self.space, spot.segment);
         if spot.large {
             for part in self.parts_of(spot)?.spots {
                 self.space.release(part);
-                self.front.pin(part.segment);
+                self.front.pin(&self.space, part.segment);
             }
         }
         self.space.add_tombstone(spot);

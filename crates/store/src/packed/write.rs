@@ -68,18 +68,21 @@ impl Packed {
         writes: &[Write<'_>],
         locations: &mut [Location],
     ) -> Result<(), StoreError> {
-        if let ([write], [location]) = (writes, &mut *locations)
-            && !self.front.is_held_here()
-        {
+        if let ([write], [location]) = (writes, &mut *locations) {
             if let Write::Remove {
                 record,
                 location: removed,
             } = *write
                 && !Spot::from(removed).large
+                && !self.front.is_held_here()
             {
                 return self.remove_whole(record, removed);
             }
-            if let Some(put) = self.put_whole(write) {
+            let put = match write {
+                Write::SetExpiry { .. } => self.set_expiry_of_whole(write),
+                _ => self.put_whole(write),
+            };
+            if let Some(put) = put {
                 *location = put?;
                 return Ok(());
             }
@@ -87,11 +90,11 @@ impl Packed {
         self.put_each(writes, locations)
     }
 
-    /// Stages a value that is one record and replaces none in parts; `None` if it is not so. The thread does not hold the log.
+    /// Stages a value that is one record and replaces none in parts; `None` if it is not so.
     #[inline]
     fn put_whole(&self, write: &Write<'_>) -> Option<Result<Location, StoreError>> {
         let &Write::Put {
-            record: RecordKey {
+            record: name @ RecordKey {
                 generation, key, ..
             },
             previous,
@@ -121,19 +124,62 @@ impl Packed {
             key,
             body: value,
         };
-        let staged = ENCODED.with_borrow_mut(|encoded| {
+        Some(ENCODED.with_borrow_mut(|encoded| {
             encoded.clear();
             whole.encode(encoded);
+            self.stage_whole(name, encoded, replaced)
+        }))
+    }
+
+    /// Stages a record with another deadline in the place of one that is a whole value; `None` if the value is in parts.
+    fn set_expiry_of_whole(&self, write: &Write<'_>) -> Option<Result<Location, StoreError>> {
+        let &Write::SetExpiry {
+            record,
+            location,
+            expires_at,
+        } = write
+        else {
+            return None;
+        };
+        let replaced = Spot::from(location);
+        if replaced.large {
+            return None;
+        }
+        let sequence = self.next_sequence();
+        Some(ENCODED.with_borrow_mut(|encoded| {
+            encoded.clear();
+            self.with_record(replaced, |stored| {
+                let changed = Record {
+                    sequence,
+                    expires_at,
+                    ..stored
+                };
+                changed.encode(encoded);
+            })?;
+            self.stage_whole(record, encoded, Some(replaced))
+        }))
+    }
+
+    /// Stages the encoded record of a value, in the place of the key's record before.
+    #[inline]
+    fn stage_whole(
+        &self,
+        name: RecordKey<'_>,
+        encoded: &mut [u8],
+        replaced: Option<Spot>,
+    ) -> Result<Location, StoreError> {
+        let (spot, is_first) = if self.front.is_held_here() {
+            self.front
+                .stage_one_held(&self.space, name, encoded, replaced)?
+        } else {
             self.front.stage_one(&self.space, encoded, |spot| {
                 self.space.claim_instead(spot, replaced);
-            })
-        });
-        Some(staged.map(|(spot, is_first)| {
-            if is_first {
-                self.ring();
-            }
-            spot.location()
-        }))
+            })?
+        };
+        if is_first {
+            self.ring();
+        }
+        Ok(spot.location())
     }
 
     /// Stages the tombstone of a key whose value is one record. The thread does not hold the log.
@@ -386,7 +432,7 @@ impl Packed {
     fn pin_parts(&self, spot: Spot) -> Result<(), StoreError> {
         if spot.large && self.front.is_held_here() {
             for part in self.parts_of(spot)?.spots {
-                self.front.pin(part.segment);
+                self.front.pin(&self.space, part.segment);
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::keyspace::Keyspace;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::Session;
 use crate::state::replication::READ_ONLY;
-use crate::state::scripting::{RunId, RunKind, RunningCall, log_line};
+use crate::state::scripting::{RunKind, RunningCall, log_line};
 
 /// A run on a worker that takes longer than this begins anew on a thread of its own, if it has no effects yet.
 const MOVE_TIME: Duration = Duration::from_millis(10);
@@ -49,9 +49,9 @@ pub(super) struct ScriptHost<'h, 'a> {
     around: &'h mut Surroundings<'a>,
     session: &'h mut Session,
     rights: Rights,
-    run: RunId,
     about: About<'h>,
-    started: Instant,
+    /// When it began, by the clock of the dispatcher's counts.
+    started: u64,
     /// After this time other clients get BUSY.
     threshold: Duration,
     /// It may begin anew on another thread.
@@ -75,11 +75,11 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
         session: &'h mut Session,
         about: About<'h>,
         rights: Rights,
-        (started, may_move): (Instant, bool),
+        (started, may_move): (u64, bool),
     ) -> Self {
         let server = around.server;
+        server.scripting.running.begin(about.kind);
         Self {
-            run: server.scripting.running.begin(about.kind),
             about,
             threshold: dispatcher.watch.busy_threshold(&server.config),
             dispatcher,
@@ -119,10 +119,10 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
         if self.is_moved {
             return Some(MOVED);
         }
-        if server.scripting.running.is_killed(self.run) {
+        if server.scripting.running.is_killed() {
             return Some(KILLED);
         }
-        let ran = self.started.elapsed();
+        let ran = self.dispatcher.run.since(self.started);
         if self.may_move && !self.has_effects && ran >= MOVE_TIME.min(self.threshold) {
             self.is_moved = true;
             return Some(MOVED);
@@ -132,7 +132,8 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             server.scripting.running.busy(RunningCall {
                 name: self.about.name.to_vec(),
                 command: self.about.args.from(0).map(<[u8]>::to_vec).collect(),
-                started: self.started,
+                // The second one never happens: the process has run for longer.
+                started: Instant::now().checked_sub(ran).unwrap_or_else(Instant::now),
             });
             self.around.keyspace.set_busy();
             let kill = match self.about.kind {
@@ -213,7 +214,7 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             if !self.has_written {
                 self.has_written = true;
                 self.has_effects = true;
-                return self.around.server.scripting.running.wrote(self.run);
+                return self.around.server.scripting.running.wrote();
             }
         } else if flags.contains(Flags::PUBSUB) || flags.contains(Flags::ADMIN) {
             self.has_effects = true;
@@ -245,7 +246,12 @@ impl Host for ScriptHost<'_, '_> {
             reply.error(error);
             return;
         }
-        let Ok(command) = self.dispatcher.last.named(args) else {
+        let Ok(command) = self
+            .dispatcher
+            .last_in_scripts
+            .get_or_insert_default()
+            .named(args)
+        else {
             let error = CommandError::text("ERR Unknown Redis command called from script");
             return self.refuse(None, &error, reply);
         };
