@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
+use parking_lot::Mutex;
+
 use super::hashing::shard_of;
 use super::index::Found;
 use super::shard::Shard;
@@ -32,6 +34,9 @@ pub(super) struct State {
     /// The highest time at which somebody may have seen that a key or field is gone that is still there, ms since the Unix
     /// epoch.
     seen_at: AtomicI64,
+    /// Held by the batch that removes what was seen gone. Batches that begin meanwhile wait for it, before they hold anything: a
+    /// deadline that one of them sets by the clock of now may lie before `seen_at`, and is no deadline that was seen to pass.
+    removing_seen: Mutex<()>,
 }
 
 impl State {
@@ -46,6 +51,7 @@ impl State {
             held_until: AtomicI64::new(0),
             follows: AtomicBool::new(false),
             seen_at: AtomicI64::new(Millis::MIN),
+            removing_seen: Mutex::new(()),
         }
     }
 }
@@ -140,8 +146,8 @@ impl<'k> Expiry<'k> {
         self.state().seen_at.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// A batch of commands begins. Where the clock has gone back, what an earlier command found past its deadline is removed
-    /// first, or this batch would find it again.
+    /// A batch of commands begins, whose thread holds nothing. Where the clock has gone back, what an earlier command found past its
+    /// deadline is removed first, or this batch would find it again.
     #[inline]
     pub fn begin_at(self, now: Millis) {
         if now < self.state().seen_at.load(Ordering::Relaxed) {
@@ -152,8 +158,10 @@ impl<'k> Expiry<'k> {
     #[cold]
     fn remove_seen(self, now: Millis) {
         let state = self.state();
+        let _removing = state.removing_seen.lock();
         let seen_at = state.seen_at.load(Ordering::Relaxed);
-        if self.leaves_expired(now) {
+        // Another batch may have done it meanwhile.
+        if now >= seen_at || self.leaves_expired(now) {
             return;
         }
         if let Err(error) = self.remove_keys_and_fields(seen_at) {
