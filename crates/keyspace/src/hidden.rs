@@ -1,8 +1,8 @@
 //! Contents of all databases that nobody can see until they are whole: an import.
 //!
 //! The databases get generations that only this process knows; their numbers are taken in the pool first, also those of a
-//! database that the import empties, so that no later generation gets one of them. One durable step makes these generations the databases'. A crash before leaves records of
-//! generations that no database has, and the next start removes them.
+//! database that the import empties, so that no later generation gets one of them. One durable step makes these generations
+//! the databases'. A crash before leaves records of generations that no database has, and the next start removes them.
 
 use std::sync::atomic::Ordering;
 

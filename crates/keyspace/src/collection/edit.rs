@@ -365,15 +365,9 @@ fn apply_edit(
             match (edit.current, score) {
                 (None, Some(score)) => scores.insert(hash, new, score),
                 (Some(old), Some(score)) => {
-                    scores.members_mut().replace(
-                        hash,
-                        name,
-                        old.located,
-                        Replacement {
-                            expires_at: None,
-                            ..replacement
-                        },
-                    );
+                    scores
+                        .members_mut()
+                        .replace(hash, name, old.located, replacement);
                     scores.rescore(old.score, score, name);
                 }
                 (Some(old), None) => scores.remove((hash, name), old.located, old.score, names),
