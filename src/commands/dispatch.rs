@@ -11,6 +11,7 @@ mod lookup;
 mod memory_check;
 mod replicated;
 mod script;
+mod units_ahead;
 mod watch;
 
 use std::time::Instant;

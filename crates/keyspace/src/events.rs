@@ -1,9 +1,7 @@
 //! Tells the observer of changes, for keyspace notifications and for clients that cache keys.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use lock_order::{Rank, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use super::databases::INCOMING;
 use super::index::IndexKey;
@@ -127,7 +125,8 @@ pub enum Followed<'k> {
 
 /// The observer, and which changes it asked for.
 pub struct Events {
-    observer: RwLock<Option<Arc<dyn Observer>>>,
+    /// Set once, since each change asks for it while replicas follow: a lock would cost more than most of what the observer does.
+    observer: OnceLock<Arc<dyn Observer>>,
     /// The [`EventClass`]es, and the bits [`MODIFICATIONS`] and [`FOLLOWED`].
     wanted: AtomicU32,
 }
@@ -141,7 +140,7 @@ const FOLLOWED: u32 = 1 << 30;
 impl Default for Events {
     fn default() -> Self {
         Self {
-            observer: RwLock::new(Rank::Observer, None),
+            observer: OnceLock::new(),
             wanted: AtomicU32::new(0),
         }
     }
@@ -154,9 +153,10 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    /// Sets the observer. It hears nothing until it asks for something.
+    /// Sets the observer, once. It hears nothing until it asks for something.
     pub fn set_observer(&self, observer: Arc<dyn Observer>) {
-        *self.observer.write() = Some(observer);
+        let is_first = self.observer.set(observer).is_ok();
+        assert!(is_first, "a keyspace has one observer");
     }
 
     /// Switches [`Observer::modified`] and [`Observer::flushed`] on or off.
@@ -272,11 +272,12 @@ impl Events {
         self.tell_followed(Followed::Databases);
     }
 
-    #[cold]
+    // Inlined, so that each argument is made where the observer takes it: moving one there first would wait for the stores that made it.
+    #[inline]
     fn tell(&self, db: usize, tell: impl FnOnce(&dyn Observer)) {
         // Contents that will replace a database's are nobody's yet.
         if db < INCOMING
-            && let Some(observer) = &*self.observer.read()
+            && let Some(observer) = self.observer.get()
         {
             tell(&**observer);
         }

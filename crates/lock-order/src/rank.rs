@@ -38,8 +38,6 @@ pub enum Rank {
     HeldGenerations,
     /// Lists of garbage, of keys that are ready to be served, of candidates for eviction: taken for a moment.
     Lists,
-    /// The observer itself.
-    Observer,
     /// The clients that cache.
     TrackingClients,
     /// The prefixes that clients follow.

@@ -73,6 +73,12 @@ impl Run {
         Duration::from_nanos(self.clock.delta_as_nanos(mark, self.clock.raw()))
     }
 
+    /// The time from `mark` to where the next call's time begins: it reads no clock.
+    #[inline]
+    pub(super) fn until_mark(&self, mark: u64) -> Duration {
+        Duration::from_nanos(self.clock.delta_as_nanos(mark, self.mark))
+    }
+
     /// Where the next call's time begins, for [`done_since`](Self::done_since).
     pub(super) fn mark(&self) -> u64 {
         self.mark

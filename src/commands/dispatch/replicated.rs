@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::lookup::named;
+use super::units_ahead::UnitsAhead;
 use super::{Dispatcher, Next, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::commands::Command;
@@ -113,8 +114,8 @@ impl Dispatcher {
         self.access.now = NO_DEADLINE_PASSES;
         session.select(start.db);
         session.in_exec = true;
-        let began = Instant::now();
-        self.exec_until = Some(began + RECLAIM_IN_GATE_TIME_MAX);
+        self.exec_until = Some(Instant::now() + RECLAIM_IN_GATE_TIME_MAX);
+        let began = self.run.mark();
         let mut around = Surroundings {
             keyspace,
             server,
@@ -130,8 +131,10 @@ impl Dispatcher {
         let is_followed = Self::begin_step(&around);
         let stepped = keyspace.atomically(&keys, &mut || {
             let mut out = ReplyBuffer::new(Protocol::Resp2);
-            for unit in stream.units().take(units_max) {
-                match self.apply_unit(&mut around, session, &unit, &mut out) {
+            let mut units = UnitsAhead::new(stream.units().take(units_max));
+            while let Some((unit, known)) = units.next(keyspace, session.db) {
+                let applying = || self.apply_unit(&mut around, session, &unit, &mut out);
+                match keyspace.knowing(known, applying) {
                     Ok(wants_answer) => applied.wants_answer |= wants_answer,
                     Err(failure) => {
                         applied.failure = Some(failure);
@@ -139,7 +142,7 @@ impl Dispatcher {
                     }
                 }
                 applied.bytes = unit.bytes_through();
-                if began.elapsed() >= STEP_TIME {
+                if self.run.until_mark(began) >= STEP_TIME {
                     break;
                 }
             }

@@ -1,6 +1,6 @@
 //! What a thread's calls have left for replicas since it entered the gate, until it gives all of it to the queue at once.
 
-use super::effect::{bytes_max, put};
+use super::effect::{HEADER_BYTES_MAX, bytes_max, put, put_header};
 use super::{Filled, Part, encode};
 
 /// A batch with so many bytes goes to the queue without waiting for its end.
@@ -101,6 +101,29 @@ impl Batch {
         self.note(ticket, self.bytes.len() - before, Some(dbs));
     }
 
+    /// Adds a ticket with one command of so many words, of which `sent` are all but the first one as a client has sent them: each
+    /// behind its length, and the first length behind the end of the name.
+    pub(super) fn add_sent(
+        &mut self,
+        ticket: u64,
+        db: usize,
+        (count, name): (usize, &[u8]),
+        sent: &[u8],
+    ) {
+        let before = self.bytes.len();
+        let bytes_max = HEADER_BYTES_MAX + name.len() + sent.len();
+        self.bytes.reserve(bytes_max);
+        put_header(&mut self.bytes, count, name.len());
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(sent);
+        self.bytes.extend_from_slice(b"\r\n");
+        let dbs = Dbs {
+            first: db,
+            last: db,
+        };
+        self.note(ticket, self.bytes.len() - before, Some(dbs));
+    }
+
     /// The last bytes are the effect of this ticket. Without databases there are none.
     fn note(&mut self, ticket: u64, bytes: usize, dbs: Option<Dbs>) {
         if let Some(run) = self.runs.last_mut()
@@ -191,6 +214,18 @@ mod tests {
         assert_eq!((bytes, batch.last()), (batch.bytes.len(), 12));
         batch.clear();
         assert_eq!((batch.is_empty(), batch.last()), (true, 0));
+    }
+
+    #[test]
+    fn a_call_as_it_was_sent_is_the_same_as_its_words() {
+        let (mut sent, mut encoded) = (Batch::default(), Batch::default());
+        let value = vec![b'v'; 1234];
+        let words = [&b"set"[..], b"", b"key", &value];
+        encoded.add_command(1, 3, words.len(), words.into_iter());
+        let (_, behind_name) = encoded.bytes.split_at(b"*4\r\n$3\r\nset".len());
+        let without_end = &behind_name[..behind_name.len() - 2];
+        sent.add_sent(1, 3, (4, b"set"), without_end);
+        assert_eq!((&sent.bytes, &sent.runs), (&encoded.bytes, &encoded.runs));
     }
 
     #[test]

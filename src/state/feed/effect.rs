@@ -12,6 +12,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// A longer effect has memory of its own.
 const SHARING_BYTES_MAX: usize = 4 * 1024;
 
+/// What [`put_header`] adds at most, and the end of the last word: two numbers of twenty digits, and eight bytes around them.
+pub(super) const HEADER_BYTES_MAX: usize = 48;
+
 thread_local! {
     static PIECE: RefCell<BytesMut> = RefCell::default();
 }
@@ -64,9 +67,7 @@ pub(super) fn put<'w>(
     words: impl Iterator<Item = &'w [u8]>,
 ) {
     let mut digits = itoa::Buffer::new();
-    bytes.put_u8(b'*');
-    bytes.put_slice(digits.format(count).as_bytes());
-    bytes.put_slice(b"\r\n");
+    put_count(bytes, count);
     for word in words {
         bytes.put_u8(b'$');
         bytes.put_slice(digits.format(word.len()).as_bytes());
@@ -74,6 +75,20 @@ pub(super) fn put<'w>(
         bytes.put_slice(word);
         bytes.put_slice(b"\r\n");
     }
+}
+
+fn put_count(bytes: &mut impl BufMut, count: usize) {
+    bytes.put_u8(b'*');
+    bytes.put_slice(itoa::Buffer::new().format(count).as_bytes());
+    bytes.put_slice(b"\r\n");
+}
+
+/// Adds what stands before the first word of a command: how many words there are, and how many bytes that word has.
+pub(super) fn put_header(bytes: &mut impl BufMut, count: usize, first_len: usize) {
+    put_count(bytes, count);
+    bytes.put_u8(b'$');
+    bytes.put_slice(itoa::Buffer::new().format(first_len).as_bytes());
+    bytes.put_slice(b"\r\n");
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use smallvec::smallvec;
 
 use super::batch::Batch;
 use super::effect::encode_words;
-use super::recording::{self, Change, Effects, Recorded, Told};
+use super::recording::{self, Change, Effects, Recorded, Simple, Told};
 use super::{Feed, Filled, Part, Parts};
 use crate::keyspace::{Access, Keyspace, KeyspaceError, now_ms};
 use crate::protocol::Args;
@@ -30,15 +30,15 @@ impl Feed {
     /// Its effects go to the queue with the thread's [batch](Self::flush). A call that `failed` after it had changed something is no guide to what it changed. Then each of its keys is told
     /// as a whole.
     pub fn finish_call(&self, keyspace: &Keyspace, call: Call<'_>, failed: bool) -> Option<u64> {
-        if recording::end_idle_call() {
-            return None;
-        }
-        if !failed
-            && let Some(ticket) =
-                recording::end_plain_call(|batch, ticket| call.add_to(batch, ticket))
-        {
-            self.flush_long();
-            return Some(ticket);
+        match recording::end_simple_call(failed, |batch, ticket| call.add_to(batch, ticket)) {
+            Simple::Idle => return None,
+            Simple::Plain { ticket, is_long } => {
+                if is_long {
+                    self.flush();
+                }
+                return Some(ticket);
+            }
+            Simple::No => {}
         }
         let recorded = recording::end_call();
         let mut last = recorded.told.last()?.ticket;
@@ -164,14 +164,22 @@ impl Call<'_> {
 
     /// Adds the call as the effect of this ticket.
     fn add_to(self, batch: &mut Batch, ticket: u64) {
-        batch.add_command(ticket, self.db, self.args.len(), self.words());
+        let count = self.args.len();
+        match self.args.sent_behind_name() {
+            Some(sent) => batch.add_sent(ticket, self.db, (count, self.first_word()), sent),
+            None => batch.add_command(ticket, self.db, count, self.words()),
+        }
     }
 
     fn words(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        std::iter::once(self.first_word()).chain(self.args.from(1))
+    }
+
+    /// The name without that of a subcommand, which is a word of its own.
+    fn first_word(&self) -> &'static [u8] {
         let name = self.name.as_bytes();
-        let end = name.iter().position(|byte| *byte == b'|');
-        let name = &name[..end.unwrap_or(name.len())];
-        std::iter::once(name).chain(self.args.from(1))
+        let end = memchr::memchr(b'|', name);
+        &name[..end.unwrap_or(name.len())]
     }
 }
 

@@ -135,16 +135,14 @@ pub fn begin_call() {
     with(|recording| recording.in_call = true);
 }
 
-/// The call on this thread ends if it has changed nothing.
-pub(super) fn end_idle_call() -> bool {
-    with(|recording| {
-        let is_idle = recording.call.told.is_empty();
-        if is_idle {
-            recording.in_call = false;
-            recording.call.effects = Effects::Call;
-        }
-        is_idle
-    })
+/// How a call has ended that most calls are like.
+pub(super) enum Simple {
+    /// It has changed nothing.
+    Idle,
+    /// Its effect is in the batch, at this ticket. The batch may be long enough to go.
+    Plain { ticket: u64, is_long: bool },
+    /// It is another one, and has not ended.
+    No,
 }
 
 /// The call on this thread ends. Returns what it has changed.
@@ -199,23 +197,29 @@ pub(super) fn with_intent(f: impl FnOnce(&mut Option<Intent>)) {
     with(|recording| f(&mut recording.intent));
 }
 
-/// The call on this thread ends. If it is its own effect, it did what it says, and it has changed one key, then `encode` adds it
-/// to the batch; returns its ticket. Otherwise the call has not ended.
-pub(super) fn end_plain_call(encode: impl FnOnce(&mut Batch, u64)) -> Option<u64> {
+/// The call on this thread ends if it has changed nothing; or if it is its own effect, it did what it says, and it has changed one
+/// key: then `encode` adds it to the batch. A call that `failed` may have done something else than it says.
+pub(super) fn end_simple_call(failed: bool, encode: impl FnOnce(&mut Batch, u64)) -> Simple {
     with(|recording| {
         let Recorded { told, effects } = &mut recording.call;
-        let [Told { ticket, change }] = &told[..] else {
-            return None;
+        let (ticket, change) = match &told[..] {
+            [] => {
+                recording.in_call = false;
+                *effects = Effects::Call;
+                return Simple::Idle;
+            }
+            [Told { ticket, change }] => (*ticket, change),
+            _ => return Simple::No,
         };
         let is_plain = matches!((change, &effects), (Change::Key(..), Effects::Call));
-        if !is_plain || recording.in_step {
-            return None;
+        if failed || !is_plain || recording.in_step {
+            return Simple::No;
         }
-        let ticket = *ticket;
         recording.in_call = false;
         told.clear();
         encode(&mut recording.batch, ticket);
-        Some(ticket)
+        let is_long = recording.batch.is_long();
+        Simple::Plain { ticket, is_long }
     })
 }
 

@@ -105,7 +105,9 @@ impl<'a> KeyUpdate<'a> {
     #[cold]
     pub(super) fn tell_expired(&self) {
         let LockedKey { key, db, .. } = self.locked;
-        if self.found().is_some() && self.live().is_none() {
+        // The look-up has found the deadline already, and most keys have none.
+        let deadline = self.stored.and_then(|stored| stored.expires_at);
+        if self.keyspace.expiry().has_passed(deadline, self.access.now) {
             let gone = Followed::Gone(db, key);
             self.keyspace.events.tell_followed(gone);
         }

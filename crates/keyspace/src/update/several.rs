@@ -175,7 +175,9 @@ impl<'a> Update<'a> {
     #[cold]
     pub(super) fn tell_expired(&self) {
         for i in 0..self.keys.len() {
-            if self.keys.found(i).is_some() && self.keys.live(i).is_none() {
+            let deadline = self.keys.stored(i).and_then(|stored| stored.expires_at);
+            let expiry = self.keys.keyspace.expiry();
+            if expiry.has_passed(deadline, self.keys.access.now) {
                 self.followed(i, Followed::Gone);
             }
         }

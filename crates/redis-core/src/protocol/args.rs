@@ -43,6 +43,22 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The bytes from behind the command's name to the end of the last argument, if the arguments stand there in RESP's shortest
+    /// form, each behind its length: whoever sends the call on may copy them. `None` otherwise.
+    pub fn sent_behind_name(&self) -> Option<&'a [u8]> {
+        let (&(_, start), rest) = self.ranges.split_first()?;
+        let mut end = start;
+        for &(next, next_end) in rest {
+            let between = self.buffer.get(end..next)?;
+            let digits = between.strip_prefix(b"\r\n$")?.strip_suffix(b"\r\n")?;
+            if !says(digits, next_end.checked_sub(next)?) {
+                return None;
+            }
+            end = next_end;
+        }
+        self.buffer.get(start..end)
+    }
+
     /// All arguments from `first` on; none if `first` is past the end.
     pub fn from(&self, first: usize) -> Arguments<'a> {
         let ranges = self.ranges.get(first..).unwrap_or_default();
@@ -51,6 +67,18 @@ impl<'a> Args<'a> {
             ranges: ranges.iter(),
         }
     }
+}
+
+/// Whether these are the digits of a number, without any that it does not need.
+fn says(digits: &[u8], number: usize) -> bool {
+    let mut rest = number;
+    for (place, &digit) in digits.iter().rev().enumerate() {
+        if (place > 0 && rest == 0) || u64::from(digit) != u64::from(b'0') + (rest % 10) as u64 {
+            return false;
+        }
+        rest /= 10;
+    }
+    rest == 0 && !digits.is_empty()
 }
 
 impl std::ops::Index<usize> for Args<'_> {
@@ -122,5 +150,53 @@ impl OwnedArgs {
     /// The borrowed form that handlers take.
     pub fn args(&self) -> Args<'_> {
         Args::new(&self.buffer, &self.ranges)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The arguments of `text`, each of which lies between two bars.
+    fn sent(text: &str) -> Option<String> {
+        let (mut buffer, mut bars) = (Vec::new(), Vec::new());
+        for byte in text.bytes() {
+            match byte {
+                b'|' => bars.push(buffer.len()),
+                b'~' => buffer.extend_from_slice(b"\r\n"),
+                byte => buffer.push(byte),
+            }
+        }
+        let ranges: Vec<_> = bars
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|bar| (bar[0], bar[1]))
+            .collect();
+        let sent = Args::new(&buffer, &ranges).sent_behind_name()?;
+        Some(String::from_utf8_lossy(sent).replace("\r\n", "~"))
+    }
+
+    #[test]
+    fn only_calls_in_the_shortest_form_are_sent_on_as_they_are() {
+        let same =
+            |text: &str, wanted: &str| assert_eq!(sent(text).as_deref(), Some(wanted), "{text}");
+        same("*1~$4~|PING|~", "");
+        same("*3~$3~|SET|~$1~|k|~$0~||~*1", "~$1~k~$0~");
+        same("$3~|GET|~$10~|0123456789|~", "~$10~0123456789");
+        for text in [
+            "",
+            "|SET||k|",
+            "$3~|GET|~$01~|k|~",
+            "$3~|GET|~$+1~|k|~",
+            "$3~|GET|~$2~|k|~",
+            "$3~|GET|~$~||~",
+            "$3~|GET|~$00~||~",
+            "$3~|GET|~$1\n|k|~",
+            "$3~|GET|~$11~|k|~",
+            "|GET| |k|",
+        ] {
+            assert_eq!(sent(text), None, "{text}");
+        }
     }
 }
