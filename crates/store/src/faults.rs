@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{
-    Abilities, Fill, Generations, Gone, Location, OnName, OnPiece, OnRecord, OnValue, RecordKey,
-    RecordKind, Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, Fill, Generations, Gone, Location, LocationWalk, OnName, OnPiece, OnRecord, OnValue,
+    RecordKey, RecordKind, Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked,
+    Write,
 };
 use crate::model::{Millis, Range};
 
@@ -208,7 +209,7 @@ impl Store for Arc<Faults> {
         self.inner.visit(part, visit)
     }
 
-    fn claim(&self, _locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {
+    fn claim(&self, _walk: LocationWalk<'_>) -> Result<(), StoreError> {
         // The visit has counted them.
         Ok(())
     }
