@@ -190,6 +190,10 @@ impl Store for Arc<Faults> {
         self.inner.generation_is_gone(generation);
     }
 
+    fn has_uncommitted(&self) -> bool {
+        self.inner.has_uncommitted()
+    }
+
     fn commit(&self) -> Result<bool, StoreError> {
         if fails(&self.failing_commit) {
             return Err(StoreError::Engine("the test lets it fail".to_owned()));

@@ -294,6 +294,12 @@ pub trait Store: Send + Sync {
     /// Makes durable whatever was staged before the call; `false` if nothing was. A reply must not leave earlier.
     fn commit(&self) -> Result<bool, StoreError>;
 
+    /// Whether a [`commit`](Self::commit) has something to make durable now. Other threads stage and commit meanwhile, so it
+    /// tells what a commit will cost, not whether one is needed.
+    fn has_uncommitted(&self) -> bool {
+        false
+    }
+
     /// Where the logs end now, before all that is staged later; `None` if that cannot be said at the moment, or never.
     fn stand(&self) -> Option<Stand> {
         None

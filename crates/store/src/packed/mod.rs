@@ -352,6 +352,10 @@ impl Store for Packed {
         Ok(wrote)
     }
 
+    fn has_uncommitted(&self) -> bool {
+        self.front.has_uncommitted()
+    }
+
     fn note_alive(&self) {
         self.metadata.note_alive();
     }
