@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::connection::Registration;
+use super::connection::{Registration, Stream};
 use super::failures::Failures;
 use super::tls_stream::TlsClient;
 use super::workers::Workers;
@@ -219,7 +219,7 @@ impl Reception {
         leave: impl FnOnce(S) -> io::Result<Plain>,
         join: impl FnOnce(Plain) -> io::Result<S> + Send + 'static,
     ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Stream + Send + 'static,
         Plain: Send + 'static,
     {
         let server = &self.server;

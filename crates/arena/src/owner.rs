@@ -62,7 +62,7 @@ pub(crate) fn set(arena: &Arena, extent: u32, (kind, owner): (Kind, Owner)) {
 pub(crate) fn all(arena: &Arena) -> Result<(Vec<Found>, u32), String> {
     let extents = u32::try_from(arena.map.len_bytes() / super::EXTENT_BYTES)
         .map_err(|error| error.to_string())?;
-    let mut found: HashMap<Owner, Found> = HashMap::new();
+    let mut found = ByOwner::default();
     let mut next = HEADER_EXTENT + 1;
     for piece in (0..extents).step_by(PIECE_EXTENTS as usize) {
         let table = arena.words(piece);
@@ -75,9 +75,44 @@ pub(crate) fn all(arena: &Arena) -> Result<(Vec<Found>, u32), String> {
                 return Err(format!("it does not say whose extent {extent} is"));
             };
             next = extent + 1;
-            let one = found.entry(owner).or_insert_with(|| Found::of(owner));
-            one.add(kind, extent);
+            found.of(owner).add(kind, extent);
         }
     }
-    Ok((found.into_values().collect(), next))
+    Ok((found.into_all(), next))
+}
+
+/// What was found of each owner. There are a hundred thousand extents of twenty million keys, and a start waits for this: so
+/// the shard is an index, and the generation, which hardly changes from one to the next, is looked for when it does.
+#[derive(Default)]
+struct ByOwner {
+    /// For each generation what was found of its shards.
+    generations: Vec<(u32, Vec<Option<Found>>)>,
+    places: HashMap<u32, usize>,
+    /// The place of the generation that was asked for last.
+    last: usize,
+}
+
+impl ByOwner {
+    fn of(&mut self, owner: Owner) -> &mut Found {
+        let generation = owner.generation;
+        let is_last = |&(last, _): &(u32, _)| last == generation;
+        if !self.generations.get(self.last).is_some_and(is_last) {
+            let new = self.generations.len();
+            self.last = *self.places.entry(generation).or_insert(new);
+            if self.last == new {
+                self.generations.push((generation, Vec::new()));
+            }
+        }
+        let (_, shards) = &mut self.generations[self.last];
+        let shard = usize::from(owner.shard);
+        if shards.len() <= shard {
+            shards.resize_with(shard + 1, || None);
+        }
+        shards[shard].get_or_insert_with(|| Found::of(owner))
+    }
+
+    fn into_all(self) -> Vec<Found> {
+        let shards = self.generations.into_iter().flat_map(|(_, shards)| shards);
+        shards.flatten().collect()
+    }
 }

@@ -289,6 +289,12 @@ impl Keyspace {
         Ok(())
     }
 
+    /// Whether a [`commit`](Self::commit) has something to make durable now.
+    #[inline]
+    pub fn has_uncommitted(&self) -> bool {
+        self.store.has_uncommitted()
+    }
+
     /// What has been synced to the disk, where commits do not wait for it.
     pub fn syncs(&self) -> Option<SyncReport> {
         self.store.syncs()

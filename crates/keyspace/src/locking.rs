@@ -189,9 +189,10 @@ impl<'s> Locking<'s> {
         let mut yields = 0;
         loop {
             self.lock_shards(keys, &hashes, locks, RwLock::write, |shard| &**shard)?;
+            let shards = locks.shards.as_slice();
             let mut each = keys.iter().zip(&locks.places);
             let has_to_yield = each.any(|(&(db, key), &place)| {
-                let shard = &locks.shards[place];
+                let shard = &shards[place];
                 self.keyspace.waiting().has_to_yield(shard, db, key, access)
             });
             if !has_to_yield || yields == YIELDS_MAX {

@@ -182,7 +182,9 @@ impl Single<'_> {
     /// Has the store count the record that was taken over.
     pub(super) fn claim(self) -> Result<(), StoreError> {
         let location = self.state.present.lock().location;
-        self.keyspace.store.claim(&mut location.into_iter())
+        self.keyspace
+            .store
+            .claim(&mut |claim| location.into_iter().for_each(claim))
     }
 
     /// Notes a record of this generation that the store has shown.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{
-    Abilities, Fill, Generations, Gone, Location, OnName, OnPiece, OnRecord, OnValue, RecordKey,
-    RecordKind, Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, Fill, Generations, Gone, Location, LocationWalk, OnName, OnPiece, OnRecord, OnValue,
+    RecordKey, RecordKind, Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked,
+    Write,
 };
 use crate::model::{Millis, Range};
 
@@ -189,6 +190,10 @@ impl Store for Arc<Faults> {
         self.inner.generation_is_gone(generation);
     }
 
+    fn has_uncommitted(&self) -> bool {
+        self.inner.has_uncommitted()
+    }
+
     fn commit(&self) -> Result<bool, StoreError> {
         if fails(&self.failing_commit) {
             return Err(StoreError::Engine("the test lets it fail".to_owned()));
@@ -208,7 +213,7 @@ impl Store for Arc<Faults> {
         self.inner.visit(part, visit)
     }
 
-    fn claim(&self, _locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {
+    fn claim(&self, _walk: LocationWalk<'_>) -> Result<(), StoreError> {
         // The visit has counted them.
         Ok(())
     }

@@ -74,6 +74,9 @@ pub type OnValue<'f> = &'f mut dyn FnMut(Value<'_>);
 /// Called with the name of a record.
 pub type OnName<'f> = &'f mut dyn FnMut(Name<'_>);
 
+/// Calls the function that it is given with the location of each record.
+pub type LocationWalk<'f> = &'f mut dyn FnMut(&mut dyn FnMut(Location));
+
 /// Called with a piece of a value; `Break` ends the reading.
 pub type OnPiece<'f> = &'f mut dyn FnMut(&[u8]) -> ControlFlow<()>;
 
@@ -291,6 +294,12 @@ pub trait Store: Send + Sync {
     /// Makes durable whatever was staged before the call; `false` if nothing was. A reply must not leave earlier.
     fn commit(&self) -> Result<bool, StoreError>;
 
+    /// Whether a [`commit`](Self::commit) has something to make durable now. Other threads stage and commit meanwhile, so it
+    /// tells what a commit will cost, not whether one is needed.
+    fn has_uncommitted(&self) -> bool {
+        false
+    }
+
     /// Where the logs end now, before all that is staged later; `None` if that cannot be said at the moment, or never.
     fn stand(&self) -> Option<Stand> {
         None
@@ -334,9 +343,9 @@ pub trait Store: Send + Sync {
     /// While parts are held, the store moves no record and gives no part away. Writers may have to wait for room.
     fn hold_parts(&self, _hold: bool) {}
 
-    /// Counts records as live that [`visit`](Self::visit) has not shown, with the parts of their values. Fails if there cannot
-    /// be one of them.
-    fn claim(&self, _locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {
+    /// Counts records as live that [`visit`](Self::visit) has not shown, with the parts of their values. `walk` shows them to
+    /// the function that it is given: a million of them, so each costs one call only. Fails if there cannot be one of them.
+    fn claim(&self, _walk: LocationWalk<'_>) -> Result<(), StoreError> {
         Err(StoreError::NotSupported)
     }
 

@@ -3,6 +3,8 @@
 pub use crate::kind::{Kind, RecordKind, StringForm};
 pub use pmemkv::Range;
 
+use nix::time::{ClockId, clock_gettime};
+
 /// How many databases there are, as a pool records them.
 pub const DATABASES: usize = 16;
 
@@ -44,9 +46,8 @@ pub enum IsNamed {
 
 /// Now, in milliseconds since the Unix epoch.
 pub fn now_ms() -> Millis {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+    // Asked for each batch. The standard library's way subtracts the epoch and divides twice as many bits.
+    clock_gettime(ClockId::CLOCK_REALTIME)
+        .map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000)
+        .max(0)
 }

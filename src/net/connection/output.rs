@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::unsent::{Progress, UNCOUNTED_BYTES};
-use super::{Connection, End, KEPT_BUFFER_BYTES, READ_BYTES};
+use super::{Connection, End, KEPT_BUFFER_BYTES, READ_BYTES, Stream};
 use crate::config::OutputBufferLimit;
 use crate::state::monitors;
 
@@ -48,7 +48,7 @@ impl Connection {
 
     /// Makes durable whatever the gathered replies acknowledge, and then sends them. What the stream does not take at
     /// once waits for the client. Returns `Some` if the connection must end.
-    pub(super) async fn send<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Option<End> {
+    pub(super) async fn send<S: Stream>(&mut self, stream: &mut S) -> Option<End> {
         if let Err(error) = self.keyspace.commit() {
             tracing::error!(%error, "the pool refused a commit: the server disconnects a client without a reply");
             return Some(End::StoreFailed);

@@ -3,9 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
-use super::serve;
+use super::{Stream, serve};
 use crate::keyspace::{Keyspace, now_ms};
 use crate::net::workers::Place;
 use crate::state::{ClientHandle, Endpoint, Server};
@@ -38,7 +36,7 @@ impl Registration {
         join: impl FnOnce(Plain) -> io::Result<S> + Send + 'static,
         keyspace: &Arc<Keyspace>,
     ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Stream + Send + 'static,
         Plain: Send + 'static,
     {
         let keyspace = Arc::clone(keyspace);

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 
-use super::KEPT_BUFFER_BYTES;
+use super::{KEPT_BUFFER_BYTES, Stream};
 use crate::config::OutputBufferLimit;
 use crate::protocol::ReplyBuffer;
 
@@ -70,11 +70,7 @@ impl Unsent {
 
     /// Writes as much of the waiting output and of `out` as the stream takes at once. The rest waits; `out` is empty
     /// then.
-    pub(super) async fn send<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        out: &mut ReplyBuffer,
-    ) {
+    pub(super) async fn send<S: Stream>(&mut self, stream: &mut S, out: &mut ReplyBuffer) {
         poll_fn(|cx| {
             if let Poll::Ready(Err(error)) = self.poll_send(stream, out, cx) {
                 self.lose(&error);
@@ -85,7 +81,7 @@ impl Unsent {
         .await;
     }
 
-    fn poll_send<S: AsyncWrite + Unpin>(
+    fn poll_send<S: Stream>(
         &mut self,
         stream: &mut S,
         out: &mut ReplyBuffer,
@@ -96,7 +92,13 @@ impl Unsent {
             && self.bytes == 0
             && !self.lost
         {
-            match Pin::new(&mut *stream).poll_write(cx, bytes) {
+            let written = match stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Pin::new(&mut *stream).poll_write(cx, bytes)
+                }
+                written => Poll::Ready(written),
+            };
+            match written {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(written)) => {
                     self.unflushed = true;
@@ -279,6 +281,7 @@ impl Unsent {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     use super::*;
     use crate::protocol::Protocol;
@@ -322,6 +325,45 @@ mod tests {
         }
         assert!(read == sent);
         Ok(())
+    }
+
+    /// What a client sees that reads nothing for a while: the socket's buffers fill, and later it gets all in order.
+    async fn fill_and_empty<S: Stream>(
+        mut stream: S,
+        mut peer: impl AsyncRead + Unpin,
+    ) -> io::Result<()> {
+        let (mut unsent, mut out) = (Unsent::default(), ReplyBuffer::new(Protocol::Resp2));
+        let (mut sent, mut read) = (Vec::new(), BytesMut::new());
+        let mut pieces_behind = 0;
+        for n in 0u32.. {
+            let piece = [n.to_le_bytes(); 1500].concat();
+            out.put(&piece);
+            sent.extend_from_slice(&piece);
+            unsent.send(&mut stream, &mut out).await;
+            assert!(out.is_empty() && !unsent.is_lost());
+            tokio::task::yield_now().await;
+            pieces_behind += u32::from(!unsent.is_empty());
+            if pieces_behind == 50 {
+                break;
+            }
+        }
+        while read.len() < sent.len() {
+            tokio::select! {
+                progress = unsent.progress(&mut stream, None), if !unsent.is_empty() => assert_eq!(progress?, Progress::Wrote),
+                read = peer.read_buf(&mut read) => assert!(read? > 0),
+            }
+        }
+        assert!(read == sent && unsent.is_empty());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_full_socket_gets_the_rest_later() -> io::Result<()> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let stream = TcpStream::connect(listener.local_addr()?).await?;
+        fill_and_empty(stream, listener.accept().await?.0).await?;
+        let (stream, peer) = UnixStream::pair()?;
+        fill_and_empty(stream, peer).await
     }
 
     #[tokio::test]

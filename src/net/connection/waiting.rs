@@ -3,11 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::output::until;
 use super::unsent::Progress;
-use super::{Connection, End, READ_BYTES, mail_may_go};
+use super::{Connection, End, READ_BYTES, Stream, mail_may_go};
 use crate::keyspace::Presence;
 use crate::state::{Answer, CommandStats, ReplyMode};
 
@@ -16,7 +14,7 @@ impl Connection {
     /// the buffer. Returns `Some` if the connection ends instead, and the wait with it.
     pub(super) async fn wait<S>(&mut self, stream: &mut S) -> io::Result<Option<End>>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: Stream,
     {
         let Some((blocked, deadline)) = self
             .session

@@ -324,7 +324,9 @@ impl Loading<'_> {
     ) -> Result<(), KeyspaceError> {
         let keyspace = self.keyspace;
         let locations = collection.some_locations(usize::MAX);
-        keyspace.store.claim(&mut locations.iter().copied())?;
+        keyspace
+            .store
+            .claim(&mut |claim| locations.iter().copied().for_each(claim))?;
         let memory = collection.memory_bytes();
         let first = collection.first_deadline();
         let shared = Arc::new(RwLock::new(collection));

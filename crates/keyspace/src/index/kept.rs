@@ -16,12 +16,16 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arena::{Arena, EXTENT_LINES, Found, Kind, LINE_WORDS, Lines, Mark, Region, Run};
+use arena::{EXTENT_LINES, Kind, LINE_WORDS, Lines, Mark, Region, Run};
 use foldhash::fast::FixedState;
-use store::Location;
+use store::{Location, prefetch};
 
-use super::entry::{Bits, Entry, HASH_BITS, Words, lasting};
+use super::entry::{Bits, Entry, Words, lasting};
 use super::leaf::{Alike, LEAF_ENTRIES_MAX, candidates, room_for, tag, tag_at};
+
+mod left;
+
+pub use left::LeftLeaf;
 
 /// Stands for the meaning of the arena's words: another number, another meaning.
 pub const LAYOUT: u64 = 1;
@@ -57,9 +61,6 @@ pub struct Kept {
     /// Where the next search for free lines begins.
     hint: usize,
 }
-
-/// A leaf that an earlier process has left: the bits that its entries share, and how many.
-pub type Span = (u32, u32);
 
 /// An entry with the byte of its hash, if that is known.
 type Tagged = (Option<u8>, Bits);
@@ -129,90 +130,6 @@ impl Kept {
         }
     }
 
-    /// The leaves that an earlier process has left, as they were at the published mark, with what each is for. The text of
-    /// the error says what is damaged.
-    pub fn reopen(arena: &'static Arena, found: Found) -> Result<(Self, Vec<Span>), String> {
-        let mut region = Region::reopen(arena, found)?;
-        // Leaves fill an extent before the next one. All but one extent are full or empty.
-        let in_use = |extent: u32| {
-            let lines = arena.slice(
-                extent as usize * EXTENT_LINES * LINE_WORDS,
-                EXTENT_LINES * LINE_WORDS,
-            );
-            let states = lines
-                .chunks_exact(LINE_WORDS)
-                .map(|line| line[STATE].load(Ordering::Relaxed));
-            states.take_while(|state| *state != 0).count()
-        };
-        let mut heads: Vec<(usize, u32)> =
-            region.heads.iter().map(|&one| (in_use(one), one)).collect();
-        heads.sort_by_key(|&(used, _)| std::cmp::Reverse(used));
-        let len = heads.iter().map(|&(used, _)| used).sum();
-        region.heads = heads.into_iter().map(|(_, extent)| extent).collect();
-        let mut kept = Self::over(region);
-        for at in 0..kept.region.blocks.len() {
-            kept.note_blocks(kept.region.blocks[at]);
-        }
-        kept.len = len;
-        let mut spans = Vec::with_capacity(len);
-        for number in 0..len {
-            let checked = kept.check(number);
-            spans.push(checked.map_err(|why| format!("leaf {number} {why}"))?);
-        }
-        if len == 0 {
-            kept.add_leaf(0, 0, &[], 0);
-            spans.push((0, 0));
-        }
-        Ok((kept, spans))
-    }
-
-    /// Checks a leaf, and takes the lines of its block.
-    fn check(&mut self, number: usize) -> Result<Span, &'static str> {
-        let line: [u64; LINE_WORDS] =
-            std::array::from_fn(|n| self.line(number)[n].load(Ordering::Relaxed));
-        let block = Block::decode(line[BLOCK]);
-        #[allow(clippy::cast_possible_truncation)] // Of the fields' widths.
-        let (depth, prefix) = ((line[STATE] >> 32 & 0xff) as u32, line[PREFIX] as u32);
-        if line[STATE] & USED == 0 || depth > HASH_BITS || u64::from(prefix) >> depth != 0 {
-            return Err("makes no sense");
-        }
-        if line[PREFIX] >> 32 != u64::from(self.region.owner().generation) {
-            return Err("belongs to another database");
-        }
-        if block.entries > block.lines * LINE_ENTRIES {
-            return Err("has more entries than it can");
-        }
-        if block.lines > 0 {
-            let place = self.extents.get(&(block.line / EXTENT_LINES));
-            let first = block.line % EXTENT_LINES;
-            let &place = place.ok_or("names a block that is not its own")?;
-            if first + block.lines > EXTENT_LINES {
-                return Err("has a block that is too long");
-            }
-            let mask = run(block.lines) << first;
-            if self.free[place] & mask != mask {
-                return Err("shares a block with another one");
-            }
-            self.free[place] &= !mask;
-            self.free_lines -= block.lines;
-        }
-        let mut sum = 0;
-        for (position, &word) in line[..SUM].iter().enumerate() {
-            sum ^= mixed(position, word);
-        }
-        for (position, words) in self.entries(number).iter().enumerate() {
-            let bits = Entry(words).bits();
-            sum ^= mixed_entry(position, bits);
-            if bits.hash_bits() >> (HASH_BITS - depth) != prefix {
-                return Err("has an entry of another leaf");
-            }
-        }
-        if sum != line[SUM] {
-            return Err("does not fit its sum");
-        }
-        Ok((prefix, depth))
-    }
-
     /// Notes what was changed so far behind a mark; see [`Region::note_mark`].
     pub fn note_mark(&mut self, mark: Mark) {
         self.region.note_mark(mark);
@@ -226,6 +143,25 @@ impl Kept {
     pub fn memory_bytes(&self) -> usize {
         let lines = self.len + self.region.blocks.len() * EXTENT_LINES - self.free_lines;
         lines * LINE_WORDS * size_of::<u64>()
+    }
+
+    /// Fetches the entries of a leaf into the processor's cache, if there is one of this number.
+    pub fn prefetch_entries(&self, number: usize) {
+        if number >= self.len {
+            return;
+        }
+        let block = self.block(number);
+        // An earlier process may have left the leaf, and nobody has checked it yet.
+        if self.extents.contains_key(&(block.line / EXTENT_LINES)) {
+            let lines = block.lines.min(EXTENT_LINES - block.line % EXTENT_LINES);
+            let words = self
+                .region
+                .arena()
+                .slice(block.line * LINE_WORDS, lines * LINE_WORDS);
+            for line in words.chunks_exact(LINE_WORDS) {
+                prefetch(&raw const line[0]);
+            }
+        }
     }
 
     /// The words of a leaf.

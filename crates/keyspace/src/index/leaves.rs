@@ -5,6 +5,10 @@ use super::kept::Kept;
 use super::leaf::{Alike, Leaf};
 use store::{Location, prefetch};
 
+/// Entries of leaves in an arena lie in any order. So that a walk does not wait for each leaf's, it has those of so many on
+/// their way.
+pub(super) const LEAVES_AHEAD: usize = 6;
+
 /// Leaves by number. The numbers have no gap.
 #[derive(Debug)]
 pub(super) enum Leaves {
@@ -81,6 +85,14 @@ impl Leaves {
         match self {
             Leaves::Own { leaves, .. } => prefetch(&raw const leaves[number]),
             Leaves::Kept(kept) => prefetch(&raw const kept.line(number)[0]),
+        }
+    }
+
+    /// Fetches the entries of a leaf into the processor's cache, if there is one of this number and they lie apart from it.
+    #[inline]
+    pub fn prefetch_entries(&self, number: usize) {
+        if let Leaves::Kept(kept) = self {
+            kept.prefetch_entries(number);
         }
     }
 

@@ -3,9 +3,9 @@
 use arena::{Arena, Found as Left, Mark, Owner, Region};
 
 use super::super::Millis;
-use super::kept::Kept;
+use super::kept::{Kept, LeftLeaf};
 use super::leaves::Leaves;
-use super::{DIRECTORY_PER_LEAF, DIRECTORY_SPARE, Entry, Index, NEVER, Naming, depth_for};
+use super::{DIRECTORY_PER_LEAF, DIRECTORY_SPARE, Index, NEVER, Naming, depth_for};
 
 impl Index {
     /// An empty index in an arena, of records that have their names, with leaves for about this many keys. Its owner has noted
@@ -32,16 +32,16 @@ impl Index {
     /// The index that an earlier process has left in an arena, as it was at the published mark. The text of the error says
     /// what is damaged.
     pub fn reopen(skip_bits: u32, arena: &'static Arena, left: Left) -> Result<Self, String> {
-        let (kept, spans) = Kept::reopen(arena, left)?;
-        let depth = spans.iter().map(|&(_, depth)| depth).max().unwrap_or(0);
+        let (kept, found) = Kept::reopen(arena, left)?;
+        let depth = found.iter().map(|leaf| leaf.depth).max().unwrap_or(0);
         let places = 1usize << depth;
-        if places > DIRECTORY_SPARE && places / DIRECTORY_PER_LEAF > 2 * spans.len() {
+        if places > DIRECTORY_SPARE && places / DIRECTORY_PER_LEAF > 2 * found.len() {
             return Err("its leaves are too few for their prefixes".to_owned());
         }
         let mut directory = vec![u32::MAX; places];
-        for (number, (prefix, own)) in (0u32..).zip(spans) {
-            let shift = depth - own;
-            let first = (prefix as usize) << shift;
+        for (number, leaf) in (0u32..).zip(&found) {
+            let shift = depth - leaf.depth;
+            let first = (leaf.prefix as usize) << shift;
             let places = &mut directory[first..first + (1 << shift)];
             if places.iter().any(|&place| place != u32::MAX) {
                 return Err(format!("leaf {number} is for the hashes of another one"));
@@ -51,31 +51,20 @@ impl Index {
         if directory.contains(&u32::MAX) {
             return Err("a leaf is missing".to_owned());
         }
-        let leaves = Leaves::Kept(Box::new(kept));
-        let numbers = 0..leaves.len();
         // The deadlines stand in the records. The first search for expired keys makes the bounds exact.
-        let first_expiries = numbers.clone().map(|number| {
-            let expires = leaves.each(number).any(Entry::has_deadline);
-            if expires { Millis::MIN } else { NEVER }
-        });
-        let first_expiries: Vec<Millis> = first_expiries.collect();
-        let expiring = |number| {
-            leaves
-                .each(number)
-                .filter(|entry| entry.has_deadline())
-                .count()
+        let first_expiry = |leaf: &LeftLeaf| match leaf.expiring {
+            0 => NEVER,
+            _ => Millis::MIN,
         };
+        let first_expiries: Vec<Millis> = found.iter().map(first_expiry).collect();
         Ok(Self {
             depth,
             directory,
-            len: numbers
-                .clone()
-                .map(|number| leaves.entries(number).len())
-                .sum(),
-            expiring: numbers.map(expiring).sum(),
+            len: found.iter().map(|leaf| leaf.entries).sum(),
+            expiring: found.iter().map(|leaf| leaf.expiring).sum(),
             first_expiry: first_expiries.iter().copied().min().unwrap_or(NEVER),
             first_expiries,
-            leaves,
+            leaves: Leaves::Kept(Box::new(kept)),
             ..Self::new(skip_bits, Naming::InRecords)
         })
     }

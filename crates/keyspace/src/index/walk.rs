@@ -3,13 +3,17 @@
 use super::super::{Cursor, Millis};
 use super::Index;
 use super::entry::{Entry, NEVER, Words};
+use super::leaves::LEAVES_AHEAD;
 use super::names::{Found, IndexKey, Named, Names};
 use store::StoreError;
 
 impl Index {
     /// All entries, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        (0..self.leaves.len()).flat_map(|number| self.leaves.each(number))
+        (0..self.leaves.len()).flat_map(|number| {
+            self.leaves.prefetch_entries(number + LEAVES_AHEAD);
+            self.leaves.each(number)
+        })
     }
 
     /// All entries with their names, in the order of [`iter`](Self::iter).

@@ -124,15 +124,18 @@ impl Loading<'_> {
         }
         for table in &shard.tables {
             let index = &table.index;
-            for entry in index.iter() {
-                if has_anchor(entry.stored_kind()) && !keyspace.gathering.is_pending() {
-                    return Err("it names a collection with elements".to_owned());
-                }
-                keyspace.forms.note_kind(entry.stored_kind());
-            }
-            let mut locations = index.iter().map(|entry| index.location(entry));
-            let claimed = keyspace.store.claim(&mut locations);
+            let mut has_anchors = false;
+            let claimed = keyspace.store.claim(&mut |claim| {
+                index.iter().for_each(|entry| {
+                    has_anchors |= has_anchor(entry.stored_kind());
+                    keyspace.forms.note_kind(entry.stored_kind());
+                    claim(index.location(entry));
+                });
+            });
             claimed.map_err(|error| error.to_string())?;
+            if has_anchors && !keyspace.gathering.is_pending() {
+                return Err("it names a collection with elements".to_owned());
+            }
         }
         Ok(())
     }

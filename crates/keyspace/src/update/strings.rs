@@ -30,12 +30,15 @@ impl Keyspace {
         let (mut locks, mut locked) = (Locks::default(), Several::new());
         self.locking()
             .lock_several(keys, access, &mut locks, &mut locked)?;
-        let (Locks { shards, places, .. }, keys) = (&mut locks, &locked);
-        if any_repeats(keys) {
+        // Slices: a list that may have spilled looks where it lies at each access.
+        let (shards, places) = (locks.shards.as_mut_slice(), locks.places.as_slice());
+        let keys = locked.as_slice();
+        // Keys of different shards differ.
+        if shards.len() < keys.len() && any_repeats(keys) {
             return Ok(false);
         }
         let mut fetched = Fetched::new();
-        for (locked, &place) in keys.iter().zip(&*places) {
+        for (locked, &place) in keys.iter().zip(places) {
             fetched.add(&shards[place], locked.generation, locked.hash, false);
         }
         fetched.fetch(self);
@@ -51,6 +54,7 @@ impl Keyspace {
             olds.push(Current::of(stored, access));
         }
         drop(fetched);
+        let olds = olds.as_slice();
         let change = |value| KeyWrite::Put {
             kind: Kind::String.into(),
             value,
@@ -58,7 +62,7 @@ impl Keyspace {
             modifies: true,
         };
         let mut writes: Several<Write<'_>> = SmallVec::new();
-        for ((locked, &current), value) in keys.iter().zip(&olds).zip(values) {
+        for ((locked, &current), value) in keys.iter().zip(olds).zip(values) {
             let record = self
                 .hashing
                 .record(locked.hash, locked.generation, locked.key);
@@ -67,17 +71,18 @@ impl Keyspace {
         let mut locations: Several<Location> = smallvec![Location::default(); writes.len()];
         self.writing().store(&writes, &mut locations, access.now)?;
         drop(writes);
-        for (i, (&locked, &location)) in keys.iter().zip(&locations).enumerate() {
-            let shard = &mut shards[places[i]];
+        let each = keys.iter().zip(olds).zip(places).zip(&locations);
+        for (((&locked, &current), &place), &location) in each {
+            let shard = &mut shards[place];
             // The index takes no value.
-            let (change, current) = (change(&[]), olds[i]);
+            let change = change(&[]);
             self.writing()
                 .index(shard, locked, change, current, location, || access);
             self.telling()
                 .modified_by(shard, locked, change, current.was, access);
         }
         if self.events.wants_any() {
-            for (locked, current) in keys.iter().zip(&olds) {
+            for (locked, current) in keys.iter().zip(olds) {
                 self.telling()
                     .written(locked.db, locked.key, current.was, true);
                 self.events

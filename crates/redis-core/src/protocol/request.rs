@@ -263,15 +263,19 @@ type LengthLine = (Option<i64>, usize);
 /// digits, which is the usual case, and more input follows the line.
 #[inline]
 pub(super) fn short_line(input: &[u8], at: usize) -> Option<(u8, usize, usize)> {
-    let &head: &[u8; 5] = input.get(at..)?.first_chunk()?;
-    match head {
-        [kind, ones @ b'0'..=b'9', b'\r', _, _] => Some((kind, usize::from(ones - b'0'), at + 4)),
-        [kind, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _] => {
-            let number = usize::from(tens - b'0') * 10 + usize::from(ones - b'0');
-            Some((kind, number, at + 5))
-        }
-        _ => None,
+    let &[kind, first, second, third, _] = input.get(at..)?.first_chunk()?;
+    let first = first.wrapping_sub(b'0');
+    if first > 9 {
+        return None;
     }
+    if second == b'\r' {
+        return Some((kind, usize::from(first), at + 4));
+    }
+    let second = second.wrapping_sub(b'0');
+    if first == 0 || second > 9 || third != b'\r' {
+        return None;
+    }
+    Some((kind, usize::from(first * 10 + second), at + 5))
 }
 
 /// Reads the number of the line at `at`, after its first byte. `None` if the line is incomplete.

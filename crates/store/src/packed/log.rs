@@ -206,6 +206,12 @@ impl Log {
             .saturating_sub(committed)
     }
 
+    /// Whether bytes are staged and not committed.
+    #[inline]
+    pub(super) fn has_uncommitted(&self) -> bool {
+        self.committed.load(Ordering::Acquire) < self.staged.load(Ordering::Acquire)
+    }
+
     /// Bytes that the next commit writes.
     #[cfg(test)]
     pub fn pending_in_chunks(&self) -> u64 {

@@ -51,9 +51,9 @@ pub use rehearse::rehearse;
 
 use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
-    Abilities, BackupError, BackupJob, Fill, Generations, Gone, IsNamed, Location, NAMELESS,
-    OnName, OnPiece, OnRecord, OnValue, RecordKey, RecordKind, Relocate, Stand, Store, StoreError,
-    SyncReport, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, BackupError, BackupJob, Fill, Generations, Gone, IsNamed, Location, LocationWalk,
+    NAMELESS, OnName, OnPiece, OnRecord, OnValue, RecordKey, RecordKind, Relocate, Stand, Store,
+    StoreError, SyncReport, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
@@ -352,6 +352,10 @@ impl Store for Packed {
         Ok(wrote)
     }
 
+    fn has_uncommitted(&self) -> bool {
+        self.front.has_uncommitted()
+    }
+
     fn note_alive(&self) {
         self.metadata.note_alive();
     }
@@ -408,8 +412,8 @@ impl Store for Packed {
         self.hold_segments(hold);
     }
 
-    fn claim(&self, locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {
-        self.claim_records(locations)
+    fn claim(&self, walk: LocationWalk<'_>) -> Result<(), StoreError> {
+        self.claim_records(walk)
     }
 
     fn sequence(&self, location: Location) -> Result<u64, StoreError> {

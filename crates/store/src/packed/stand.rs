@@ -7,10 +7,18 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::Packed;
 use super::header::{Header, Which};
 use super::record::{Form, Record, Spot};
-use crate::{Location, Stand, StoreError, Visited};
+use crate::{LocationWalk, Stand, StoreError, Visited};
 
 /// How many bytes before a stand tell whether a pool is the one of which the stand was noted.
 const SUMMED_BYTES: usize = 4096;
+
+/// What a segment has of the records that are counted as live.
+struct Claimed {
+    /// Bytes of records that may be read; 0 if it is free.
+    readable: usize,
+    /// Bytes of those that were counted.
+    bytes: usize,
+}
 
 impl Packed {
     /// Where both logs end.
@@ -174,42 +182,53 @@ impl Packed {
     }
 
     /// Counts records as live, with the parts of their values.
-    pub(super) fn claim_records(
-        &self,
-        locations: &mut dyn Iterator<Item = Location>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn claim_records(&self, walk: LocationWalk<'_>) -> Result<(), StoreError> {
         let segments = self.space.segments();
-        let mut live = vec![0; segments.count() as usize];
-        let mut add = |spot: Spot| {
-            let here = live.get_mut(spot.segment as usize);
-            let is_there = spot.segment < segments.count()
-                && self.space.serial(spot.segment) != 0
-                && spot.offset + spot.length <= segments.readable(spot.segment);
-            match here.filter(|_| is_there) {
-                Some(bytes) => {
-                    *bytes += spot.length;
-                    Ok(())
-                }
-                None => Err(StoreError::Damaged(format!(
-                    "there is no record at {spot:?}"
-                ))),
-            }
+        // Side by side, and once for all records: they lie everywhere, and the accounts are too many for the nearest cache.
+        let readable = |segment| match self.space.serial(segment) {
+            0 => 0,
+            _ => segments.readable(segment),
         };
-        for location in locations {
-            let spot = Spot::from(location);
-            add(spot)?;
-            if spot.large {
-                for part in self.parts_of(spot)?.spots {
-                    add(part)?;
-                }
+        let counted = (0..segments.count()).map(|segment| Claimed {
+            readable: readable(segment),
+            bytes: 0,
+        });
+        let mut counted: Vec<Claimed> = counted.collect();
+        let mut add = |spot: Spot| match counted.get_mut(spot.segment as usize) {
+            Some(here) if spot.length > 0 && spot.offset + spot.length <= here.readable => {
+                here.bytes += spot.length;
+                Ok(())
             }
-        }
-        for (segment, bytes) in (0..).zip(live).filter(|&(_, bytes)| bytes > 0) {
+            _ => Err(StoreError::Damaged(format!(
+                "there is no record at {spot:?}"
+            ))),
+        };
+        let mut outcome: Result<(), StoreError> = Ok(());
+        walk(&mut |location| {
+            let spot = Spot::from(location);
+            let mut claim = || {
+                add(spot)?;
+                if spot.large {
+                    self.parts_of(spot)?
+                        .spots
+                        .into_iter()
+                        .try_for_each(&mut add)?;
+                }
+                Ok(())
+            };
+            if let Err(error) = claim() {
+                outcome = Err(error);
+            }
+        });
+        outcome?;
+        for (segment, Claimed { bytes, .. }) in (0..).zip(counted) {
             if bytes > self.space.capacity() {
                 let why = format!("the records of segment {segment} are more than it holds");
                 return Err(StoreError::Damaged(why));
             }
-            self.space.claim_all(segment, bytes);
+            if bytes > 0 {
+                self.space.claim_all(segment, bytes);
+            }
         }
         Ok(())
     }

@@ -5,6 +5,21 @@ use super::*;
 const MIB: usize = 1 << 20;
 
 #[test]
+fn a_commit_has_something_to_do_after_a_write_alone() -> Result {
+    let folder = folder()?;
+    let world = World::open(folder.path())?;
+    world.store.commit()?;
+    assert!(!world.store.has_uncommitted());
+    world.put(b"key", b"value")?;
+    assert!(world.store.has_uncommitted());
+    assert!(world.store.commit()?);
+    assert!(!world.store.has_uncommitted());
+    world.value(b"key")?;
+    assert!(!world.store.commit()? && !world.store.has_uncommitted());
+    Ok(())
+}
+
+#[test]
 fn values_of_any_size_survive_restarts() -> Result {
     let folder = folder()?;
     let mut world = World::open(folder.path())?;
