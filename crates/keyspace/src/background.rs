@@ -67,7 +67,7 @@ impl Housekeeping {
                 loaded(result);
                 if is_loaded {
                     if !keyspace.loading().lacks_elements() {
-                        keyspace.loading().open_all();
+                        keyspace.loading().open_all_behind(stop);
                     }
                     if let Err(error) = keyspace.loading().gather(cores, stop) {
                         tracing::info!(%error, "the elements of collections are not gathered");

@@ -155,7 +155,10 @@ fn minutes(now: Millis) -> u32 {
 fn present(now: Millis) -> Millis {
     if now == NO_DEADLINE_PASSES {
         let coarse = clock_gettime(ClockId::CLOCK_REALTIME_COARSE);
-        coarse.map_or_else(|_| now_ms(), |time| time.tv_sec() * 1000)
+        coarse.map_or_else(
+            |_| now_ms(),
+            |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000,
+        )
     } else {
         now
     }

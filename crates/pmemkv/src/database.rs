@@ -343,6 +343,12 @@ impl Database {
         Status::from_raw(status)
     }
 
+    /// The file of a partition's pool, and where it is mapped from its first byte on.
+    pub(super) fn pool(&self) -> Option<(&std::path::Path, std::ops::Range<usize>)> {
+        let slot = self.kept.slot.as_ref()?;
+        Some((slot.path(), slot.mapped()))
+    }
+
     /// Where the pool of a partition is mapped.
     pub(super) fn mapped(&self) -> Option<std::ops::Range<usize>> {
         self.kept.slot.as_ref().map(super::pool::Slot::mapped)

@@ -17,6 +17,7 @@
 
 mod append;
 mod extent;
+mod headers;
 mod ledger;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Takes over the shards that an earlier process has left, one at a time.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{CHECK_REST, LeftShard, State};
 use crate::KeyspaceError;
@@ -12,6 +12,9 @@ use crate::loaded::LoadedRecord;
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
 use store::{StoreError, now_ms};
+
+/// How long a start leaves the cores to the first commands.
+const FIRST_COMMANDS_TIME: Duration = Duration::from_millis(20);
 
 impl Loading<'_> {
     /// Has the next start read everything.
@@ -45,6 +48,23 @@ impl Loading<'_> {
         }
     }
 
+    /// As [`open_all`](Self::open_all), behind commands: the first ones take over the shards that they need themselves, and have the
+    /// cores for it.
+    pub(in super::super) fn open_all_behind(self, stop: &AtomicBool) {
+        let Some(kept) = self.keyspace.kept.as_ref().filter(|kept| !kept.is_open()) else {
+            return;
+        };
+        std::thread::park_timeout(FIRST_COMMANDS_TIME);
+        for number in 0..SHARDS {
+            if kept.is_open() || stop.load(Ordering::Acquire) {
+                return;
+            }
+            let started = Instant::now();
+            self.open_shard(number);
+            std::thread::park_timeout(started.elapsed());
+        }
+    }
+
     /// As [`open_all`](Self::open_all), with several threads.
     pub(in super::super) fn open_all_on(self, threads: usize) -> Result<(), KeyspaceError> {
         let is_open = |kept: &State| kept.is_open();
@@ -69,7 +89,11 @@ impl Loading<'_> {
         if !self.keyspace.has_left_index() {
             return;
         }
+        std::thread::park_timeout(FIRST_COMMANDS_TIME);
         for part in 0..self.keyspace.store.parts() {
+            if stop.load(Ordering::Acquire) {
+                return;
+            }
             let started = Instant::now();
             if let Err(error) = self.keyspace.store.visit_unread(part, &mut |_| ()) {
                 self.poison_index();
@@ -77,9 +101,6 @@ impl Loading<'_> {
                 return;
             }
             std::thread::park_timeout(started.elapsed() * CHECK_REST);
-            if stop.load(Ordering::Acquire) {
-                return;
-            }
         }
     }
 

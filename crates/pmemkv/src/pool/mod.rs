@@ -399,6 +399,11 @@ impl Slot {
         self.inner.mapped()
     }
 
+    /// The pool's file. It is one, and no set of files.
+    pub(super) fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
     /// How stores become durable that the binding makes itself.
     pub(super) fn persist(&self) -> Arc<Persist> {
         Arc::clone(&self.inner.persist)

@@ -18,12 +18,6 @@ use crate::metadata::Metadata;
 pub(super) const WAY_OUT: &str = "Restore the pool from a copy, or start once with --repair yes, which keeps all that is \
                                   readable and says what it dropped";
 
-/// Threads that read headers, at most.
-const HEADER_THREADS_MAX: u32 = 4;
-
-/// A thread costs about as much as this many headers.
-const HEADERS_FOR_THREAD_MIN: u32 = 64;
-
 /// A segment's header, `None` where it was never used, or why it makes no sense.
 type HeaderFound = Result<Option<Header>, String>;
 
@@ -170,8 +164,8 @@ impl Packed {
     fn read_headers(&self) -> Result<Found, StoreError> {
         let segments = self.space.segments();
         let mut found = Found::default();
-        for (segment, header) in (0..).zip(self.read_all_headers()?) {
-            match header {
+        for (segment, header) in (0..).zip(segments.headers()?) {
+            match self.understand(segment, &header)? {
                 Ok(Some(header)) if header.serial == 0 && header.has_one_value() => {
                     found.unmarked.push(segment);
                 }
@@ -197,40 +191,15 @@ impl Packed {
         Ok(found)
     }
 
-    /// All headers. Each lies in a page of its own, which the system maps first: several threads share that work.
-    fn read_all_headers(&self) -> Result<Vec<HeaderFound>, StoreError> {
-        let count = self.space.segments().count();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads =
-            u32::try_from(threads).map_or(HEADER_THREADS_MAX, |n| n.min(HEADER_THREADS_MAX));
-        let share = count.div_ceil(threads).max(HEADERS_FOR_THREAD_MIN);
-        let read = |first: u32| -> Result<Vec<HeaderFound>, StoreError> {
-            let end = first.saturating_add(share).min(count);
-            (first..end)
-                .map(|segment| self.read_header(segment))
-                .collect()
-        };
-        std::thread::scope(|scope| {
-            let later: Vec<_> = (1..threads)
-                .map(|n| n.saturating_mul(share))
-                .filter(|&first| first < count)
-                .map(|first| scope.spawn(move || read(first)))
-                .collect();
-            let mut all = read(0)?;
-            for one in later {
-                let panicked =
-                    |_| StoreError::Engine("a thread that reads headers panicked".to_owned());
-                all.extend(one.join().map_err(panicked)??);
-            }
-            Ok(all)
-        })
-    }
-
-    /// A segment's header, `None` where it was never used, or why it makes no sense.
-    fn read_header(&self, segment: u32) -> Result<HeaderFound, StoreError> {
+    /// Goes on with what a segment's header says.
+    fn understand(
+        &self,
+        segment: u32,
+        header: &[u8; pmemkv::SEGMENT_HEADER_BYTES],
+    ) -> Result<HeaderFound, StoreError> {
         let refused = |error: HeaderError| format!("segment {segment}: {error}");
         let segments = self.space.segments();
-        Ok(match Header::decode(&segments.header(segment)?) {
+        Ok(match Header::decode(header) {
             // Nothing is wrong with it: the repair must not take it for damage.
             Err(error @ HeaderError::OtherVersion(_)) => {
                 return Err(StoreError::Engine(refused(error)));
