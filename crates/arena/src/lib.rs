@@ -164,15 +164,15 @@ impl Arena {
         if len % PIECE_BYTES != 0 || len > self.map.reserved_bytes() {
             return Err(format!("it has {len} bytes"));
         }
-        {
+        let ((point, mark), (found, next)) = {
             let file = self.file.lock();
             let file = file.as_ref().ok_or("it was given up")?;
             self.map
                 .add_file(file.as_fd(), len)
                 .map_err(|error| error.to_string())?;
-        }
-        let (point, mark) = header::check(self.header(), identity, len)?;
-        let (found, next) = owner::all(self)?;
+            let header = header::check(self.header(), identity, len)?;
+            (header, owner::all(file, len)?)
+        };
         self.space.lock().next = next;
         // What this process changes comes after all that the earlier one has changed.
         self.published.store(point.mark, Ordering::Release);

@@ -1,10 +1,12 @@
 //! Whose each extent is: a word in the first extent of its piece.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
 
 use super::region::Found;
-use super::{Arena, HEADER_EXTENT, PIECE_EXTENTS};
+use super::{Arena, EXTENT_BYTES, HEADER_EXTENT, PIECE_EXTENTS};
 
 /// What an extent is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +60,19 @@ pub(crate) fn set(arena: &Arena, extent: u32, (kind, owner): (Kind, Owner)) {
     word.store(encode(extent, kind, owner), Ordering::Release);
 }
 
-/// All extents that were given out, by owner, and the first one that never was.
-pub(crate) fn all(arena: &Arena) -> Result<(Vec<Found>, u32), String> {
-    let extents = u32::try_from(arena.map.len_bytes() / super::EXTENT_BYTES)
-        .map_err(|error| error.to_string())?;
+/// All extents of a file of `len` bytes that were given out, by owner, and the first one that never was. The words are read from
+/// the file: to map the page that each piece has of them takes longer.
+pub(crate) fn all(file: &File, len: usize) -> Result<(Vec<Found>, u32), String> {
+    let extents = u32::try_from(len / EXTENT_BYTES).map_err(|error| error.to_string())?;
+    let mut table = [0; EXTENT_BYTES];
     let mut found = ByOwner::default();
     let mut next = HEADER_EXTENT + 1;
     for piece in (0..extents).step_by(PIECE_EXTENTS as usize) {
-        let table = arena.words(piece);
-        for (extent, word) in (piece..).zip(table) {
-            let word = word.load(Ordering::Relaxed);
+        file.read_exact_at(&mut table, u64::from(piece) * EXTENT_BYTES as u64)
+            .map_err(|error| error.to_string())?;
+        let (words, _) = table.as_chunks();
+        for (extent, &word) in (piece..).zip(words) {
+            let word = u64::from_ne_bytes(word);
             if word == 0 {
                 continue;
             }
