@@ -82,6 +82,35 @@ fn a_start_takes_the_index_over() -> TestResult {
 }
 
 /// A start that reads everything meets removals of keys that are nowhere else.
+/// The first figures after a start are those of all keys, also while nobody has asked for most of them.
+#[test]
+fn memory_counts_what_was_taken_over() -> TestResult {
+    let mut server = Server::start_with(options())?;
+    let mut client = server.raw()?;
+    let value = "x".repeat(1_000);
+    for n in 0..1_000 {
+        client.call(&["SET", &format!("key:{n}"), &value])?;
+    }
+    let dataset = |server: &Server| -> TestResult<u64> {
+        let info = server.raw()?.line("INFO memory")?.text();
+        let info = info.ok_or("no text")?;
+        let mut lines = info.lines();
+        let field = lines.find_map(|line| line.strip_prefix("used_memory_dataset:"));
+        Ok(field.ok_or("no such field")?.parse()?)
+    };
+    let before = dataset(&server)?;
+    assert!(before > 1_000_000, "{before}");
+    wait_for_a_point();
+    for _ in 0..3 {
+        server.kill_9()?;
+        server.resume()?;
+        assert_eq!(dataset(&server)?, before);
+        wait_for_a_point();
+    }
+    assert_eq!(times_taken_over(&server), 3, "{}", server.log());
+    Ok(())
+}
+
 #[test]
 fn keys_come_back_to_shards_that_had_only_removals() -> TestResult {
     let mut server = Server::start_with(Options::new("cmap"))?;

@@ -53,10 +53,11 @@ pub struct StoreStats {
 impl Keyspace {
     /// The present figures.
     pub fn stats(&self) -> Result<StoreStats, KeyspaceError> {
+        // The records of a shard that an earlier process has left count once it is taken over.
+        self.loading().open_all();
         let mut stats = self.pool_stats()?;
         self.expiry().fill_stats(&mut stats);
         self.garbage().fill_stats(&mut stats);
-        self.loading().open_all();
         let mut indexed = 0;
         for shard in &self.shards {
             let shard = shard.read();
