@@ -1,4 +1,5 @@
-//! Finds libpmemkv and libpmemobj with pkg-config and generates their raw bindings with bindgen.
+//! Finds the headers of libpmemkv and libpmemobj with pkg-config, and generates their raw bindings with bindgen. The program is
+//! linked with neither library: it loads them.
 
 use std::env;
 use std::panic;
@@ -36,27 +37,24 @@ fn main() {
     }
 }
 
-/// Links the library; returns where its headers are.
+/// Where the library's headers are.
 fn find(library: &str) -> Result<Vec<PathBuf>, pkg_config::Error> {
-    let error = match pkg_config::probe_library(library) {
+    let error = match pkg_config::Config::new()
+        .cargo_metadata(false)
+        .probe(library)
+    {
         Ok(found) => return Ok(found.include_paths),
         Err(error) => error,
     };
     // pkg-config gives no flags where packages that only static linking needs (memkind, tbb) are not installed; the
-    // library's own directories it knows all the same.
-    let (Ok(libraries), Ok(headers)) = (
-        pkg_config::get_variable(library, "libdir"),
-        pkg_config::get_variable(library, "includedir"),
-    ) else {
+    // library's own directory of headers it knows all the same.
+    let Ok(headers) = pkg_config::get_variable(library, "includedir") else {
         return Err(error);
     };
     let headers = PathBuf::from(headers);
     if !headers.join(format!("{library}.h")).exists() {
         return Err(error);
     }
-    let name = library.trim_start_matches("lib");
-    println!("cargo:rustc-link-search=native={libraries}");
-    println!("cargo:rustc-link-lib={name}");
     Ok(vec![headers])
 }
 
@@ -66,6 +64,8 @@ fn generate(include_paths: &[PathBuf]) -> bindgen::Bindings {
         .allowlist_var("PMEMKV_STATUS_.*|PMEMOBJ_F_MEM_NODRAIN")
         .layout_tests(false)
         .generate_comments(false)
+        .dynamic_library_name("Library")
+        .dynamic_link_require_all(true)
         .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()));
     for function in FUNCTIONS {
         builder = builder.allowlist_function(function);

@@ -4,8 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use pmemkv_server::config::{Config, ConfigError, Layout, Task};
 use pmemkv_server::launch::{self, Background, Launcher, Supervisor};
@@ -16,7 +15,7 @@ use pmemkv_server::{commands, logging, net, pmemkv, system, task};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Set in the second life of the process, so that there is no third.
+/// Where it is set, the variables of libpmem stay as they are. Tests have a pool in memory treated as one on a disk by it.
 const ENVIRONMENT_IS_SET: &str = "PMEMKV_SERVER_ENVIRONMENT_IS_SET";
 
 fn main() -> ExitCode {
@@ -32,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    // After the second start, by /proc/self/exe, the kernel calls the process `exe`: pgrep and top would not find it.
+    // After a start by /proc/self/exe, as that of `daemonize`, the kernel calls the process `exe`: pgrep and top would not find it.
     nix::sys::prctl::set_name(c"pmemkv-server")?;
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Task::parse(&arguments) {
@@ -69,7 +68,7 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
         return Err(refusal.into());
     }
     options.every_second = survival.every_second;
-    let environment = if engine.persistent {
+    let environment = if engine.persistent && std::env::var_os(ENVIRONMENT_IS_SET).is_none() {
         pmemkv::durability_environment(pmemkv::backing(&options.pool_path), survival.durability())
     } else {
         Vec::new()
@@ -82,11 +81,10 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     // As in Redis: what is supervised stays where its supervisor put it.
     let daemonize = settings.daemonize && launcher.supervisor.is_none();
     if daemonize && launcher.background.is_none() {
-        return Ok(launch::start(&arguments, &environment, &loaded.stdin)?);
+        return Ok(launch::start(&arguments, &loaded.stdin)?);
     }
-    if !arguments.iter().any(|argument| argument == "-") {
-        set_environment(&arguments, &environment)?;
-    }
+    // No thread runs yet, so the process can set its environment.
+    pmemkv::load(&environment)?;
     launcher.sockets = system::Passed::from_environment()?;
     if daemonize && settings.pidfile.is_none() {
         loaded
@@ -123,25 +121,4 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     std::thread::spawn(quanta::Clock::new);
     net::run(loaded.config, engine, &options, launcher)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// libpmem reads its environment as it is loaded, before `main`: where `wanted` is not what is set, the process sets it
-/// and executes itself again, once.
-fn set_environment(arguments: &[OsString], wanted: &[(&str, &str)]) -> std::io::Result<()> {
-    let is_set =
-        |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|set| set == *value);
-    if wanted.iter().all(is_set) || std::env::var_os(ENVIRONMENT_IS_SET).is_some() {
-        return Ok(());
-    }
-    let Some((program, rest)) = arguments.split_first() else {
-        return Ok(());
-    };
-    let mut again = Command::new("/proc/self/exe");
-    again
-        .arg0(program)
-        .args(rest)
-        .envs(wanted.iter().copied())
-        .env(ENVIRONMENT_IS_SET, "1");
-    // It returns only where it fails.
-    Err(again.exec())
 }

@@ -26,20 +26,15 @@ pub struct Background {
     null: File,
 }
 
-/// Executes the program again with the same `arguments`, more `environment`, and `input` as its standard input. Waits
+/// Executes the program again with the same `arguments` and `input` as its standard input. Waits
 /// until it serves or has failed. Its errors go to this process's standard error.
-pub fn start(
-    arguments: &[OsString],
-    environment: &[(&str, &str)],
-    input: &[u8],
-) -> io::Result<ExitCode> {
+pub fn start(arguments: &[OsString], input: &[u8]) -> io::Result<ExitCode> {
     let Some((program, rest)) = arguments.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut child = Command::new("/proc/self/exe")
         .arg0(program)
         .args(rest)
-        .envs(environment.iter().copied())
         .env(IN_BACKGROUND, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

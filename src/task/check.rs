@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Check;
 use crate::keyspace::{DATABASES, Keyspace, now_ms};
-use crate::pmemkv::{Engine, Pool, PoolError, engines};
+use crate::pmemkv::{self, Engine, Pool, PoolError, engines};
 use crate::store::{self, Examined, LayoutChoice, OpenError, Options};
 
 /// The exit code if the pool could not be checked.
@@ -93,11 +93,14 @@ fn check(path: &Path) -> Verdict {
         Ok(header) => header,
         Err(error) => return refused(&error.into()),
     };
+    if let Err(error) = pmemkv::load(&[]) {
+        return Verdict::NotChecked(error.to_string());
+    }
     let engine = match Engine::by_name(&header.engine) {
         Some(engine) if engines::is_available(engine.name) => engine,
         _ => {
             let name = header.engine;
-            return Verdict::NotChecked(format!("the linked pmemkv has no engine '{name}'"));
+            return Verdict::NotChecked(format!("the installed pmemkv has no engine '{name}'"));
         }
     };
     let options = Options {

@@ -211,6 +211,23 @@ fn only_the_server_that_wrote_a_pid_file_removes_it() -> TestResult {
 }
 
 #[test]
+fn a_start_executes_the_program_once() -> TestResult {
+    let place = Place::new()?;
+    let running = place.start(&[])?;
+    let mut client = place.client()?;
+    let pid = field(&mut client, "server", "process_id")?;
+    // What the kernel shows is what the program was executed with. A pool in memory needs settings of libpmem, which the process
+    // sets for itself, before it loads the library.
+    let environment = fs::read(format!("/proc/{pid}/environ"))?;
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    assert!(!environment.contains("PMEM_"), "{environment}");
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    assert!(maps.contains("libpmem.so"), "the library is loaded");
+    assert!(running.stop()?.success());
+    Ok(())
+}
+
+#[test]
 fn daemonize_serves_from_the_background() -> TestResult {
     let place = Place::new()?;
     let pidfile = place.path("pid");

@@ -46,6 +46,8 @@ const SPARE_BYTES: usize = 1 << 30;
 
 /// Set in a point where the pool has elements of collections, which no index in the arena names.
 const HAS_ELEMENTS: u64 = 1;
+/// Set in a point where an element may have had a deadline since the pool was read as a whole.
+const HAS_DEADLINES: u64 = 2;
 
 /// How many keys that are gone by their deadlines are remembered at most.
 const EXPIRED_MAX: usize = 1 << 16;
@@ -85,6 +87,8 @@ struct Pending {
     staged: u64,
     /// Whether there were collections with elements.
     has_elements: bool,
+    /// Whether an element may have had a deadline.
+    has_deadlines: bool,
     /// The id of the next collection.
     next_id: u64,
     /// Where the single records lay.
@@ -96,6 +100,8 @@ struct SortedLeft {
     shards: Vec<LeftShard>,
     /// Whether there may be elements of collections.
     has_elements: bool,
+    /// Whether an element may have had a deadline.
+    has_deadlines: bool,
     expired: Option<Vec<Expired>>,
 }
 
@@ -128,8 +134,8 @@ impl Keyspace {
     /// earlier process has left there, if it fits the pool. Returns the word that says whether the file counts: who finds
     /// that this process may have stored where it should not stores zero there. Call it before anything else is done.
     ///
-    /// With `has_history`, the process before had replicas: a pool with elements is read as a whole then, since that finds the
-    /// fields of hashes that are gone by their deadlines, of which nobody may have told them.
+    /// With `has_history`, the process before had replicas. A pool with fields that have deadlines, and records of their own, is
+    /// read as a whole then, since that finds the fields that are gone by them, of which nobody may have told the replicas.
     pub fn keep_index(
         &mut self,
         path: &Path,
@@ -159,7 +165,7 @@ impl Keyspace {
             Opening::Fresh(why) => Err(why),
         };
         let left = match left {
-            Ok(left) if left.has_elements && has_history => {
+            Ok(left) if left.has_deadlines && has_history => {
                 Err("replicas may have to hear of fields that are gone".to_owned())
             }
             left => left.and_then(|left| {
@@ -174,10 +180,14 @@ impl Keyspace {
             Ok(SortedLeft {
                 shards,
                 has_elements,
+                has_deadlines,
                 expired,
             }) => {
                 if has_elements {
                     self.leave_elements();
+                }
+                if has_deadlines {
+                    self.registry.deadlines.saw_one();
                 }
                 arena.adopt(&identity);
                 tracing::info!(path = %path.display(), "the index of the last process is taken over");
@@ -239,11 +249,13 @@ impl Keyspace {
             single.begin_with(Location(location))?;
         }
         let mut has_elements = flags & HAS_ELEMENTS != 0;
+        let mut has_deadlines = flags & HAS_DEADLINES != 0;
         let mut expired = Some(Vec::new());
         let mut failed = None;
         let mut last_id = next_id;
         let fits = self.store.visit_since(&stand, &mut |record| {
             has_elements |= record.generation == ELEMENTS || has_anchor(record.kind);
+            has_deadlines |= record.generation == ELEMENTS && record.expires_at.is_some();
             if let (ELEMENTS, Some((id, _))) = (record.generation, split_key(record.key)) {
                 last_id = last_id.max(id);
             }
@@ -289,6 +301,7 @@ impl Keyspace {
         Ok(SortedLeft {
             shards,
             has_elements,
+            has_deadlines,
             expired,
         })
     }
@@ -429,6 +442,8 @@ impl Keyspace {
                 stand,
                 staged,
                 has_elements,
+                // Asked after the shards: whoever stores a deadline before the place notes it before letting its shard go.
+                has_deadlines: self.registry.deadlines.had_any(),
                 next_id: self.registry.next_id(),
                 singles: self.singles().map(Single::location),
             })
@@ -437,7 +452,8 @@ impl Keyspace {
             return Ok(false);
         }
         let [front, compaction] = pending.stand.ends;
-        let flags = u64::from(pending.has_elements) * HAS_ELEMENTS;
+        let flags = u64::from(pending.has_elements) * HAS_ELEMENTS
+            + u64::from(pending.has_deadlines) * HAS_DEADLINES;
         let [libraries, place] = pending.singles;
         let words = [
             front.0,

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|known| known.name)
         .collect();
-    writeln!(out, "engines of the linked library: {}", names.join(", "))?;
+    writeln!(out, "engines of the loaded library: {}", names.join(", "))?;
     let engine = Engine::by_name(&name).ok_or("unknown engine")?;
 
     let directory = tempfile::tempdir()?;

@@ -110,10 +110,9 @@ fn maps_sync(directory: &Path) -> bool {
 
 /// The environment variables that make a pool on `backing` as durable as `durability` says.
 ///
-/// libpmem reads them when it is loaded, so a process without them must set them and execute itself again. They switch
-/// msync and CPU flushes off where these gain nothing: on memory that a power loss empties anyway, and on an ordinary
-/// file system whose data need not survive a power loss. There the stores are in the page cache, which outlives the
-/// process.
+/// libpmem reads them when it is loaded: see [`load`](super::load()). They switch msync and CPU flushes off where these gain
+/// nothing: on memory that a power loss empties anyway, and on an ordinary file system whose data need not survive a power
+/// loss. There the stores are in the page cache, which outlives the process.
 pub fn durability_environment(
     backing: Backing,
     durability: Durability,

@@ -64,7 +64,9 @@ impl Comparator {
         let arg = Arc::as_ptr(&self.state).cast_mut().cast::<c_void>();
         // SAFETY: the name is copied; `trampoline` reads `arg` as the `State` that it is, and the caller keeps that
         // alive.
-        unsafe { sys::pmemkv_comparator_new(Some(trampoline), self.state.name.as_ptr(), arg) }
+        unsafe {
+            sys::library().pmemkv_comparator_new(Some(trampoline), self.state.name.as_ptr(), arg)
+        }
     }
 }
 

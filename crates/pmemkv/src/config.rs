@@ -8,6 +8,7 @@ use pmemkv_sys as sys;
 
 use super::comparator::Comparator;
 use super::error::{Error, Status};
+use super::library;
 use super::pool::Slot;
 
 /// Named, typed items for [`Database::open`](super::Database::open).
@@ -33,9 +34,13 @@ unsafe impl Send for Config {}
 
 impl Config {
     /// An empty config.
+    ///
+    /// # Errors
+    /// [`Error::Library`] if the C library cannot be loaded, [`Error::OutOfMemory`].
     pub fn new() -> Result<Self, Error> {
+        library::ensure_loaded()?;
         // SAFETY: the call takes nothing; a null result is handled.
-        let raw = unsafe { sys::pmemkv_config_new() };
+        let raw = unsafe { sys::library().pmemkv_config_new() };
         let raw = NonNull::new(raw)
             .ok_or_else(|| Error::OutOfMemory("no memory for a config".to_owned()))?;
         Ok(Self {
@@ -48,8 +53,9 @@ impl Config {
     pub fn put_u64(&mut self, key: &str, value: u64) -> Result<&mut Self, Error> {
         let key = name(key)?;
         // SAFETY: the config is alive and owned; the key is NUL-terminated and copied.
-        let status =
-            unsafe { sys::pmemkv_config_put_uint64(self.raw.as_ptr(), key.as_ptr(), value) };
+        let status = unsafe {
+            sys::library().pmemkv_config_put_uint64(self.raw.as_ptr(), key.as_ptr(), value)
+        };
         self.done(status)
     }
 
@@ -57,8 +63,9 @@ impl Config {
     pub fn put_i64(&mut self, key: &str, value: i64) -> Result<&mut Self, Error> {
         let key = name(key)?;
         // SAFETY: the config is alive and owned; the key is NUL-terminated and copied.
-        let status =
-            unsafe { sys::pmemkv_config_put_int64(self.raw.as_ptr(), key.as_ptr(), value) };
+        let status = unsafe {
+            sys::library().pmemkv_config_put_int64(self.raw.as_ptr(), key.as_ptr(), value)
+        };
         self.done(status)
     }
 
@@ -68,7 +75,11 @@ impl Config {
         let raw_value = CString::new(value).map_err(|_| Error::Nul("a string"))?;
         // SAFETY: the config is alive and owned; key and value are NUL-terminated and copied.
         let status = unsafe {
-            sys::pmemkv_config_put_string(self.raw.as_ptr(), raw_key.as_ptr(), raw_value.as_ptr())
+            sys::library().pmemkv_config_put_string(
+                self.raw.as_ptr(),
+                raw_key.as_ptr(),
+                raw_value.as_ptr(),
+            )
         };
         if status == 0 && key == "path" {
             self.kept.path = Some(PathBuf::from(value));
@@ -82,7 +93,7 @@ impl Config {
         // SAFETY: the config is alive and owned; the key is NUL-terminated; pointer and length are of one slice; both
         // are copied.
         let status = unsafe {
-            sys::pmemkv_config_put_data(
+            sys::library().pmemkv_config_put_data(
                 self.raw.as_ptr(),
                 key.as_ptr(),
                 value.as_ptr().cast(),
@@ -98,7 +109,8 @@ impl Config {
         let path = path.as_ref();
         let raw = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::Nul("a path"))?;
         // SAFETY: the config is alive and owned; the path is NUL-terminated and copied.
-        let status = unsafe { sys::pmemkv_config_put_path(self.raw.as_ptr(), raw.as_ptr()) };
+        let status =
+            unsafe { sys::library().pmemkv_config_put_path(self.raw.as_ptr(), raw.as_ptr()) };
         if status == 0 {
             self.kept.path = Some(path.to_owned());
         }
@@ -113,14 +125,15 @@ impl Config {
     /// Puts `size`, in bytes.
     pub fn put_size(&mut self, bytes: u64) -> Result<&mut Self, Error> {
         // SAFETY: the config is alive and owned.
-        let status = unsafe { sys::pmemkv_config_put_size(self.raw.as_ptr(), bytes) };
+        let status = unsafe { sys::library().pmemkv_config_put_size(self.raw.as_ptr(), bytes) };
         self.done(status)
     }
 
     /// Puts `force_create`: the open makes the pool, and fails if there is one.
     pub fn put_force_create(&mut self, create: bool) -> Result<&mut Self, Error> {
         // SAFETY: the config is alive and owned.
-        let status = unsafe { sys::pmemkv_config_put_force_create(self.raw.as_ptr(), create) };
+        let status =
+            unsafe { sys::library().pmemkv_config_put_force_create(self.raw.as_ptr(), create) };
         self.done(status)
     }
 
@@ -131,12 +144,12 @@ impl Config {
             return Err(Status::OutOfMemory.into_error());
         }
         // SAFETY: both are alive; the config takes the C comparator over when the call succeeds.
-        let status = unsafe { sys::pmemkv_config_put_comparator(self.raw.as_ptr(), raw) };
+        let status = unsafe { sys::library().pmemkv_config_put_comparator(self.raw.as_ptr(), raw) };
         if status == 0 {
             self.kept.comparator = Some(comparator);
         } else {
             // SAFETY: the config did not take it, so it is still ours, and nothing else points to it.
-            unsafe { sys::pmemkv_comparator_delete(raw) };
+            unsafe { sys::library().pmemkv_comparator_delete(raw) };
         }
         self.done(status)
     }
@@ -144,7 +157,7 @@ impl Config {
     /// Puts, instead of a path, the place in an open pool where the engine keeps its root.
     pub(super) fn put_oid(&mut self, slot: Slot) -> Result<&mut Self, Error> {
         // SAFETY: the slot lies in the mapped pool, which `kept.slot` keeps open as long as the database.
-        let status = unsafe { sys::pmemkv_config_put_oid(self.raw.as_ptr(), slot.oid()) };
+        let status = unsafe { sys::library().pmemkv_config_put_oid(self.raw.as_ptr(), slot.oid()) };
         if status == 0 {
             self.kept.slot = Some(slot);
         }
@@ -155,17 +168,22 @@ impl Config {
     pub(super) fn put_config(&mut self, key: &str, inner: Self) -> Result<&mut Self, Error> {
         unsafe extern "C" fn delete(config: *mut std::ffi::c_void) {
             // SAFETY: C calls this once, with the config that was put under this deleter.
-            unsafe { sys::pmemkv_config_delete(config.cast()) }
+            unsafe { sys::library().pmemkv_config_delete(config.cast()) }
         }
         let key = name(key)?;
         let raw = inner.into_raw();
         // SAFETY: the config is alive and owned; it takes `raw` over with the deleter that fits it.
         let status = unsafe {
-            sys::pmemkv_config_put_object(self.raw.as_ptr(), key.as_ptr(), raw.cast(), Some(delete))
+            sys::library().pmemkv_config_put_object(
+                self.raw.as_ptr(),
+                key.as_ptr(),
+                raw.cast(),
+                Some(delete),
+            )
         };
         if status != 0 {
             // SAFETY: the outer config did not take it, so it is still ours.
-            unsafe { sys::pmemkv_config_delete(raw) };
+            unsafe { sys::library().pmemkv_config_delete(raw) };
         }
         self.done(status)
     }
@@ -196,7 +214,7 @@ impl Config {
 impl Drop for Config {
     fn drop(&mut self) {
         // SAFETY: `into_parts` forgets the value, so the object is still ours here and freed once.
-        unsafe { sys::pmemkv_config_delete(self.raw.as_ptr()) };
+        unsafe { sys::library().pmemkv_config_delete(self.raw.as_ptr()) };
     }
 }
 

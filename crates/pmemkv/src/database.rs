@@ -103,7 +103,7 @@ impl Database {
         let mut database = ptr::null_mut();
         // pmemkv_open frees the config, also when it fails. SAFETY: the name is NUL-terminated, the config is given
         // away, the out-pointer is a local; `kept` outlives the database.
-        let status = unsafe { sys::pmemkv_open(name.as_ptr(), raw, &raw mut database) };
+        let status = unsafe { sys::library().pmemkv_open(name.as_ptr(), raw, &raw mut database) };
         if let Err(error) = Status::from_raw(status).into_result() {
             comparator::resume_panic();
             return Err(error);
@@ -142,7 +142,7 @@ impl Database {
         // SAFETY: the database is open and `_running` holds it as a write asks; pointers and lengths are of one slice
         // each.
         let status = unsafe {
-            sys::pmemkv_put(
+            sys::library().pmemkv_put(
                 self.raw.as_ptr(),
                 key.as_ptr().cast(),
                 key.len(),
@@ -173,7 +173,7 @@ impl Database {
             Ok(Some(Some(false))) if !self.persistent => {
                 // SAFETY: the database is open and held by the put; pointer and length are of one slice.
                 let status = unsafe {
-                    sys::pmemkv_remove(self.raw.as_ptr(), key.as_ptr().cast(), key.len())
+                    sys::library().pmemkv_remove(self.raw.as_ptr(), key.as_ptr().cast(), key.len())
                 };
                 self.settle(status);
                 Err(error)
@@ -208,7 +208,7 @@ impl Database {
         let trampoline = trampoline_of(&once);
         // SAFETY: the database is open and held; the trampoline is the one of `once`, which outlives the call.
         let status = unsafe {
-            sys::pmemkv_get(
+            sys::library().pmemkv_get(
                 self.raw.as_ptr(),
                 key.as_ptr().cast(),
                 key.len(),
@@ -241,8 +241,9 @@ impl Database {
     pub fn exists(&self, key: &[u8]) -> Result<bool, Error> {
         let _running = self.enter(Access::Read)?;
         // SAFETY: the database is open and held; pointer and length are of one slice.
-        let status =
-            unsafe { sys::pmemkv_exists(self.raw.as_ptr(), key.as_ptr().cast(), key.len()) };
+        let status = unsafe {
+            sys::library().pmemkv_exists(self.raw.as_ptr(), key.as_ptr().cast(), key.len())
+        };
         self.found(status)
     }
 
@@ -250,8 +251,9 @@ impl Database {
     pub fn remove(&self, key: &[u8]) -> Result<bool, Error> {
         let _running = self.enter(Access::Write)?;
         // SAFETY: the database is open and held; pointer and length are of one slice.
-        let status =
-            unsafe { sys::pmemkv_remove(self.raw.as_ptr(), key.as_ptr().cast(), key.len()) };
+        let status = unsafe {
+            sys::library().pmemkv_remove(self.raw.as_ptr(), key.as_ptr().cast(), key.len())
+        };
         self.found(status)
     }
 
@@ -259,8 +261,9 @@ impl Database {
     pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), Error> {
         let _running = self.enter(Access::Reshape)?;
         // SAFETY: the database is open and nothing runs beside this call.
-        let status =
-            unsafe { sys::pmemkv_defrag(self.raw.as_ptr(), start_percent, amount_percent) };
+        let status = unsafe {
+            sys::library().pmemkv_defrag(self.raw.as_ptr(), start_percent, amount_percent)
+        };
         self.settle(status).into_result()
     }
 
@@ -284,7 +287,7 @@ impl Database {
         };
         self.closed.store(true, Ordering::Relaxed);
         // SAFETY: the database is open, nothing runs beside this call, and no later call passes `enter`.
-        unsafe { sys::pmemkv_close(self.raw.as_ptr()) };
+        unsafe { sys::library().pmemkv_close(self.raw.as_ptr()) };
         drop(running);
         Ok(())
     }
@@ -360,7 +363,7 @@ impl Database {
             return Some(slot.persist());
         }
         // SAFETY: the call takes any address, and answers null to one of no open pool.
-        let pop = unsafe { sys::pmemobj_pool_by_ptr(start.cast()) };
+        let pop = unsafe { sys::library().pmemobj_pool_by_ptr(start.cast()) };
         let path = self.kept.path.as_deref();
         NonNull::new(pop).map(|pop| Arc::new(Persist::new(pop, path)))
     }
@@ -383,7 +386,7 @@ impl Drop for Database {
             return;
         }
         // SAFETY: the database is open, and `&mut self` says that no call is running.
-        unsafe { sys::pmemkv_close(self.raw.as_ptr()) };
+        unsafe { sys::library().pmemkv_close(self.raw.as_ptr()) };
     }
 }
 

@@ -1,4 +1,4 @@
-//! The traits of each engine, and which engines the linked library has.
+//! The traits of each engine, and which engines the loaded library has.
 
 use std::ptr;
 
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// The engine of this name, whether or not the linked library has it.
+    /// The engine of this name, whether or not the loaded library has it.
     pub fn by_name(name: &str) -> Option<Self> {
         KNOWN.into_iter().find(|engine| engine.name == name)
     }
@@ -123,7 +123,7 @@ pub(super) enum Discipline {
     Alone,
 }
 
-/// The engines of [`KNOWN`] that the linked library has. Asks the library for each.
+/// The engines of [`KNOWN`] that the loaded library has. Asks the library for each.
 pub fn available() -> Vec<Engine> {
     KNOWN
         .into_iter()
@@ -131,7 +131,7 @@ pub fn available() -> Vec<Engine> {
         .collect()
 }
 
-/// Whether the linked library has an engine of this name.
+/// Whether the loaded library has an engine of this name.
 ///
 /// Tries to open it with an empty config: an engine that exists refuses the config for another reason than its name.
 pub fn is_available(name: &str) -> bool {
@@ -145,11 +145,11 @@ pub fn is_available(name: &str) -> bool {
     // pmemkv_open frees the config, also when it fails.
     let raw = config.into_raw();
     // SAFETY: the name is NUL-terminated, the config is ours and given away here, the out-pointer is a local.
-    let status = unsafe { sys::pmemkv_open(name.as_ptr(), raw, &raw mut database) };
+    let status = unsafe { sys::library().pmemkv_open(name.as_ptr(), raw, &raw mut database) };
     match Status::from_raw(status) {
         Status::Ok => {
             // SAFETY: the open succeeded, so this is an open database, and nothing else points to it.
-            unsafe { sys::pmemkv_close(database) };
+            unsafe { sys::library().pmemkv_close(database) };
             true
         }
         Status::WrongEngineName => false,

@@ -27,7 +27,7 @@ pub enum Status {
     StoppedByCallback,
     /// The pool or the memory is full.
     OutOfMemory,
-    /// The linked library has no engine of this name.
+    /// The loaded library has no engine of this name.
     WrongEngineName,
     /// The call is not allowed inside, or needs, a transaction.
     TransactionScopeError,
@@ -67,7 +67,7 @@ pub enum Error {
     /// The pool or the memory is full.
     #[error("pmemkv: out of memory: {0}")]
     OutOfMemory(String),
-    /// The linked library has no engine of this name.
+    /// The loaded library has no engine of this name.
     #[error("pmemkv: wrong engine name: {0}")]
     WrongEngineName(String),
     /// The call is not allowed inside, or needs, a transaction.
@@ -90,6 +90,9 @@ pub enum Error {
     /// The operating system could not write the pool's pages.
     #[error("the pool could not be written: {0}")]
     Io(String),
+    /// The C library cannot be loaded, or not with the settings asked for.
+    #[error("libpmemkv cannot be used: {0}")]
+    Library(String),
     /// The config document is not JSON.
     #[error("engine config is not valid JSON: {0}")]
     Json(String),
@@ -224,7 +227,7 @@ impl Error {
 /// pmemkv's message about the calling thread's last failure. It may quote keys, so it need not be UTF-8.
 fn message() -> String {
     // SAFETY: the call takes nothing and returns a string that belongs to the calling thread.
-    let text = unsafe { sys::pmemkv_errormsg() };
+    let text = unsafe { sys::library().pmemkv_errormsg() };
     if text.is_null() {
         return String::new();
     }

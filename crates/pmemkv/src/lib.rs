@@ -60,6 +60,7 @@ pub mod engines;
 mod equal;
 mod error;
 mod json;
+mod library;
 mod overwrite;
 mod persist;
 mod pool;
@@ -78,6 +79,7 @@ pub use database::Database;
 pub use engines::Engine;
 pub use equal::equal_bytes;
 pub use error::{Error, Status};
+pub use library::load;
 pub use pool::{
     Allocated, Arenas, CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, Occupied, PARTITIONS_MAX, Point,
     Pool, PoolError, PoolHeader, PoolStats, Unfinished, WORDS, is_device, void_on_crash,

@@ -30,7 +30,8 @@ impl Database {
         let _running = self.enter(Access::Write)?;
         let mut iterator = ptr::null_mut();
         // SAFETY: the database is open and held as a write asks; the out-pointer is a local.
-        let status = unsafe { sys::pmemkv_write_iterator_new(self.raw(), &raw mut iterator) };
+        let status =
+            unsafe { sys::library().pmemkv_write_iterator_new(self.raw(), &raw mut iterator) };
         self.settle(status).into_result()?;
         let Some(iterator) = NonNull::new(iterator) else {
             return Err(Error::Unknown("pmemkv made no iterator".to_owned()));
@@ -40,7 +41,9 @@ impl Database {
         // SAFETY: the iterator was made above and is alive.
         let position = unsafe { iterator.0.as_ref() }.iter;
         // SAFETY: `position` belongs to the live iterator; pointer and length are of one slice.
-        let status = unsafe { sys::pmemkv_iterator_seek(position, key.as_ptr().cast(), key.len()) };
+        let status = unsafe {
+            sys::library().pmemkv_iterator_seek(position, key.as_ptr().cast(), key.len())
+        };
         match self.settle(status) {
             Status::NotFound => return Ok(false),
             status => status.into_result()?,
@@ -52,7 +55,7 @@ impl Database {
         let mut value_bytes = 0;
         // SAFETY: `position` stands on an item; the out-pointers are locals; the bytes themselves are not looked at.
         let status = unsafe {
-            sys::pmemkv_iterator_read_range(
+            sys::library().pmemkv_iterator_read_range(
                 position,
                 0,
                 usize::MAX,
@@ -75,7 +78,7 @@ impl Database {
             let mut length = 0;
             // SAFETY: the iterator is alive and stands on an item; the out-pointers are locals.
             let status = unsafe {
-                sys::pmemkv_write_iterator_write_range(
+                sys::library().pmemkv_write_iterator_write_range(
                     iterator.0.as_ptr(),
                     offset,
                     bytes.len(),
@@ -95,7 +98,7 @@ impl Database {
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr().cast(), start, length) };
         }
         // SAFETY: the iterator is alive and stands on an item.
-        let status = unsafe { sys::pmemkv_write_iterator_commit(iterator.0.as_ptr()) };
+        let status = unsafe { sys::library().pmemkv_write_iterator_commit(iterator.0.as_ptr()) };
         self.settle(status).into_result().map(|()| true)
     }
 }
@@ -103,6 +106,6 @@ impl Database {
 impl Drop for WriteIterator {
     fn drop(&mut self) {
         // SAFETY: made by this thread in the running call and deleted once; what was not committed is dropped.
-        unsafe { sys::pmemkv_write_iterator_delete(self.0.as_ptr()) };
+        unsafe { sys::library().pmemkv_write_iterator_delete(self.0.as_ptr()) };
     }
 }

@@ -81,7 +81,7 @@ impl Persist {
             Way::Flush => {
                 // SAFETY: the caller's promise; the pool is open.
                 unsafe {
-                    sys::pmemobj_memcpy(
+                    sys::library().pmemobj_memcpy(
                         self.pop.as_ptr(),
                         to.cast(),
                         from.as_ptr().cast(),
@@ -101,7 +101,7 @@ impl Persist {
     pub(super) fn flush(&self, start: *const u8, bytes: usize) {
         if self.way == Way::Flush {
             // SAFETY: the pool is open; the call takes any address and changes no byte.
-            unsafe { sys::pmemobj_flush(self.pop.as_ptr(), start.cast(), bytes) };
+            unsafe { sys::library().pmemobj_flush(self.pop.as_ptr(), start.cast(), bytes) };
         }
     }
 
@@ -117,7 +117,7 @@ impl Persist {
                     self.flush(start, bytes);
                 }
                 // SAFETY: the pool is open.
-                unsafe { sys::pmemobj_drain(self.pop.as_ptr()) };
+                unsafe { sys::library().pmemobj_drain(self.pop.as_ptr()) };
             }
             Way::Sync => {
                 let starts = ranges.map(|(start, _)| start as usize);
@@ -129,7 +129,7 @@ impl Persist {
                 };
                 let bytes = ends[0].max(ends[1]) - first as usize;
                 // SAFETY: the pool is open, and both ranges lie in one object of it.
-                unsafe { sys::pmemobj_persist(self.pop.as_ptr(), first.cast(), bytes) };
+                unsafe { sys::library().pmemobj_persist(self.pop.as_ptr(), first.cast(), bytes) };
             }
         }
     }
@@ -143,7 +143,7 @@ impl Persist {
         match self.way {
             Way::Flush => {
                 // SAFETY: the pool is open.
-                unsafe { sys::pmemobj_drain(self.pop.as_ptr()) };
+                unsafe { sys::library().pmemobj_drain(self.pop.as_ptr()) };
                 Ok(())
             }
             Way::Sync if self.relies_on_points() => Ok(()),

@@ -202,7 +202,7 @@ fn child(path: &Path, engine: &str, device: bool, trial: Trial<'_>, mut pipe: Fi
         let mut on: c_int = 1;
         // SAFETY: a process-wide switch of libpmemobj that reads one int; this process opens just the one pool.
         unsafe {
-            sys::pmemobj_ctl_set(
+            sys::library().pmemobj_ctl_set(
                 std::ptr::null_mut(),
                 c"copy_on_write.at_open".as_ptr(),
                 (&raw mut on).cast(),

@@ -90,7 +90,7 @@ impl Database {
         let _running = self.enter(Access::Walk)?;
         let mut count = 0;
         // SAFETY: the database is open and held; the out-pointer is a local.
-        let status = unsafe { sys::pmemkv_count_all(self.raw(), &raw mut count) };
+        let status = unsafe { sys::library().pmemkv_count_all(self.raw(), &raw mut count) };
         self.settle(status).into_result()?;
         let mut visit = Visit::new(|key: &[u8], value: &[u8]| visit(count, key, value));
         let trampoline = trampoline_of(&visit);
@@ -111,32 +111,48 @@ impl Database {
         match range {
             Range::All => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_get_all(db, call, arg) }
+                unsafe { sys::library().pmemkv_get_all(db, call, arg) }
             }
             Range::Above(key) => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_get_above(db, key.as_ptr().cast(), key.len(), call, arg) }
+                unsafe {
+                    sys::library().pmemkv_get_above(db, key.as_ptr().cast(), key.len(), call, arg)
+                }
             }
             Range::EqualAbove(key) => {
                 // SAFETY: see above.
                 unsafe {
-                    sys::pmemkv_get_equal_above(db, key.as_ptr().cast(), key.len(), call, arg)
+                    sys::library().pmemkv_get_equal_above(
+                        db,
+                        key.as_ptr().cast(),
+                        key.len(),
+                        call,
+                        arg,
+                    )
                 }
             }
             Range::Below(key) => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_get_below(db, key.as_ptr().cast(), key.len(), call, arg) }
+                unsafe {
+                    sys::library().pmemkv_get_below(db, key.as_ptr().cast(), key.len(), call, arg)
+                }
             }
             Range::EqualBelow(key) => {
                 // SAFETY: see above.
                 unsafe {
-                    sys::pmemkv_get_equal_below(db, key.as_ptr().cast(), key.len(), call, arg)
+                    sys::library().pmemkv_get_equal_below(
+                        db,
+                        key.as_ptr().cast(),
+                        key.len(),
+                        call,
+                        arg,
+                    )
                 }
             }
             Range::Between(low, high) => {
                 // SAFETY: see above.
                 unsafe {
-                    sys::pmemkv_get_between(
+                    sys::library().pmemkv_get_between(
                         db,
                         low.as_ptr().cast(),
                         low.len(),
@@ -165,28 +181,36 @@ impl Database {
         let status = match range {
             Range::All => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_count_all(db, out) }
+                unsafe { sys::library().pmemkv_count_all(db, out) }
             }
             Range::Above(key) => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_count_above(db, key.as_ptr().cast(), key.len(), out) }
+                unsafe {
+                    sys::library().pmemkv_count_above(db, key.as_ptr().cast(), key.len(), out)
+                }
             }
             Range::EqualAbove(key) => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_count_equal_above(db, key.as_ptr().cast(), key.len(), out) }
+                unsafe {
+                    sys::library().pmemkv_count_equal_above(db, key.as_ptr().cast(), key.len(), out)
+                }
             }
             Range::Below(key) => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_count_below(db, key.as_ptr().cast(), key.len(), out) }
+                unsafe {
+                    sys::library().pmemkv_count_below(db, key.as_ptr().cast(), key.len(), out)
+                }
             }
             Range::EqualBelow(key) => {
                 // SAFETY: see above.
-                unsafe { sys::pmemkv_count_equal_below(db, key.as_ptr().cast(), key.len(), out) }
+                unsafe {
+                    sys::library().pmemkv_count_equal_below(db, key.as_ptr().cast(), key.len(), out)
+                }
             }
             Range::Between(low, high) => {
                 // SAFETY: see above.
                 unsafe {
-                    sys::pmemkv_count_between(
+                    sys::library().pmemkv_count_between(
                         db,
                         low.as_ptr().cast(),
                         low.len(),

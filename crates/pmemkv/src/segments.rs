@@ -472,7 +472,7 @@ impl Found {
         let _running = database.enter(Access::Read)?;
         // SAFETY: the database is open and held; the callback is the one for a `Found`, which outlives the call.
         let status = unsafe {
-            sys::pmemkv_get(
+            sys::library().pmemkv_get(
                 database.raw(),
                 key.as_ptr().cast(),
                 key.len(),

@@ -47,8 +47,8 @@ pub enum LayoutChoice {
 /// Why the store can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The linked pmemkv has no such engine.
-    #[error("engine '{name}': the linked pmemkv does not have it; it has {available}")]
+    /// pmemkv's library has no such engine.
+    #[error("engine '{name}': the installed pmemkv does not have it; it has {available}")]
     NoSuchEngine {
         /// What was asked for.
         name: String,
@@ -92,19 +92,11 @@ pub enum OpenError {
 
 impl Options {
     /// Finds the engine by its name, and where its data go. The engine's own configuration overrides the other options.
+    ///
+    /// It does not ask whether the library has the engine: that would load it, and which settings libpmem needs depends on the
+    /// engine. Who opens or tries the pool asks.
     pub fn resolve(&self) -> Result<(Engine, Options), OpenError> {
-        let no_such_engine = || OpenError::NoSuchEngine {
-            name: self.engine.clone(),
-            available: engines::available()
-                .iter()
-                .map(|engine| engine.name)
-                .collect::<Vec<_>>()
-                .join(", "),
-        };
-        let engine = Engine::by_name(&self.engine).ok_or_else(no_such_engine)?;
-        if !engines::is_available(engine.name) {
-            return Err(no_such_engine());
-        }
+        let engine = Engine::by_name(&self.engine).ok_or_else(|| no_such_engine(&self.engine))?;
         let mut options = self.clone();
         if let (Some(json), true) = (&self.engine_config, engine.persistent) {
             options.read_pool_config(json)?;
@@ -137,6 +129,30 @@ impl Options {
             }
         }
         Ok(())
+    }
+}
+
+fn no_such_engine(name: &str) -> OpenError {
+    OpenError::NoSuchEngine {
+        name: name.to_owned(),
+        available: engines::available()
+            .iter()
+            .map(|engine| engine.name)
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// Whether the library, which is loaded for that, has the engine.
+fn expect_available(engine: Engine) -> Result<(), OpenError> {
+    pmemkv::load(&[]).map_err(|source| OpenError::Engine {
+        engine: engine.name.to_owned(),
+        source,
+    })?;
+    if engines::is_available(engine.name) {
+        Ok(())
+    } else {
+        Err(no_such_engine(engine.name))
     }
 }
 
@@ -180,6 +196,7 @@ pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenErr
 
 /// [`open`], with the type of the layout.
 pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, OpenError> {
+    expect_available(engine)?;
     let new_layout = new_layout(engine, options)?;
     if !engine.persistent {
         let (database, directory) = open_volatile(engine, options)?;
@@ -279,6 +296,7 @@ pub fn rehearse(engine: Engine, options: &Options) -> Result<(), OpenError> {
 
 /// [`rehearse`] of a pool that may have been left by a process of this boot. The file does not change.
 pub fn rehearse_anyway(engine: Engine, options: &Options) -> Result<(), OpenError> {
+    expect_available(engine)?;
     let path = &options.pool_path;
     choose_arenas(engine, path, pairs::LAYOUT)?;
     pmemkv::rehearse(path, engine.name, more_time(path), &mut |pool| {

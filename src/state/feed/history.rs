@@ -250,6 +250,11 @@ impl Feed {
         keys.dedup();
         let mut last = 0;
         for (db, key) in &keys {
+            let loading = keyspace.loading();
+            if loading.lacks_elements_of(*db, key)? {
+                // No command runs yet, so nobody else waits for this.
+                loading.gather_elements()?;
+            }
             let filled = self.restated(keyspace, *db, key);
             last = filled
                 .iter()

@@ -63,8 +63,7 @@ const PROGRAM: &[(&str, &[(&str, &str)])] = &[
             ),
             (
                 "PMEM_IS_PMEM_FORCE, PMEM_NO_FLUSH, PMEM_NO_MOVNT",
-                "Settings of libpmem. The server sets those that the directive durability needs and executes itself again, \
-                 once.",
+                "Settings of libpmem. The server sets those that the directive durability needs before it loads libpmem.",
             ),
         ],
     ),

@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -80,12 +81,15 @@ impl Queue {
 #[derive(Debug)]
 pub(in super::super) struct FieldDeadlines {
     queues: Vec<Mutex<Queue>>,
+    /// Whether an element may have had a deadline since the pool was read as a whole. It never becomes false again.
+    had_any: AtomicBool,
 }
 
 impl Default for FieldDeadlines {
     fn default() -> Self {
         Self {
             queues: (0..REGISTERS).map(|_| Mutex::default()).collect(),
+            had_any: AtomicBool::new(false),
         }
     }
 }
@@ -102,31 +106,50 @@ impl FieldDeadlines {
         &self.queues[super::records::register(id)]
     }
 
+    /// Whether an element may have had a deadline since the pool was read as a whole. Whoever asks after each shard was locked once
+    /// hears of all elements that were stored before.
+    pub fn had_any(&self) -> bool {
+        self.had_any.load(Ordering::Relaxed)
+    }
+
+    /// Records that an element has or had a deadline.
+    pub fn saw_one(&self) {
+        // Most calls find it noted, and do not take the line away from other cores.
+        if !self.had_any() {
+            self.had_any.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn insert(&self, at: Millis, id: u64, key: KeyPlace) {
+        self.saw_one();
+        self.queue(id).lock().insert(at, id, key);
+    }
+
     /// Records that a hash's first deadline has changed. The caller holds the collection.
     #[inline]
     pub fn changed(&self, id: u64, before: Option<Millis>, after: Option<Millis>, key: KeyPlace) {
         if before == after {
             return;
         }
-        let mut queue = self.queue(id).lock();
         if let Some(before) = before {
-            queue.remove(before, id);
+            self.queue(id).lock().remove(before, id);
         }
         if let Some(after) = after {
-            queue.insert(after, id, key);
+            self.insert(after, id, key);
         }
     }
 
     /// Records that a hash has another key now.
     pub fn moved(&self, id: u64, first: Option<Millis>, key: KeyPlace) {
         if let Some(first) = first {
-            self.queue(id).lock().insert(first, id, key);
+            self.insert(first, id, key);
         }
     }
 
     /// Records a hash that loading has found, unless a command has done so.
     pub fn found(&self, id: u64, first: Option<Millis>, key: KeyPlace) {
         if let Some(first) = first {
+            self.saw_one();
             let mut queue = self.queue(id).lock();
             if !queue.entries.contains_key(&(first, id)) {
                 queue.insert(first, id, key);

@@ -28,7 +28,7 @@ mod left;
 pub use left::LeftLeaf;
 
 /// Stands for the meaning of the arena's words: another number, another meaning.
-pub const LAYOUT: u64 = 1;
+pub const LAYOUT: u64 = 2;
 
 // The numbers of a leaf's words.
 const TAG_WORDS: usize = 4;

@@ -24,8 +24,10 @@ impl Loading<'_> {
         if let Some(&time) = self.keyspace.loading.collects_after.get()
             && self.keyspace.has_left_index()
         {
-            // Hashes that have lost fields are found with their elements.
-            self.gather_elements().ok()?;
+            if self.keyspace.registry.deadlines.had_any() {
+                // Hashes that have lost fields are found with their elements.
+                self.gather_elements().ok()?;
+            }
             behind = self.keyspace.expired_behind(time)?;
         }
         let mut collected = self.keyspace.loading.collected.lock().take()?;
@@ -56,6 +58,7 @@ impl Loading<'_> {
 
     /// Notes that a hash has lost a field by its deadline.
     pub(in super::super) fn lost_field(self, id: u64) {
+        self.keyspace.registry.deadlines.saw_one();
         let mut ids = self.keyspace.loading.with_lost_fields.lock();
         ids.insert(id);
         let has = &self.keyspace.loading.has_lost_fields;

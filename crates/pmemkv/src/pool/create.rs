@@ -10,7 +10,7 @@ use pmemkv_sys as sys;
 
 use super::root::{PoolHeader, RawHeader};
 use super::unfinished::Unfinished;
-use super::{LAYOUT, Opened, Pool, PoolError, file, message, raw_path};
+use super::{LAYOUT, Opened, Pool, PoolError, file, load_library, message, raw_path};
 
 /// Only the owner may read the data.
 const MODE: sys::mode_t = 0o600;
@@ -74,12 +74,14 @@ fn initialise(
     header: &PoolHeader,
 ) -> Result<Pool, PoolError> {
     let raw_at = raw_path(at)?;
+    load_library(path)?;
     let size = usize::try_from(size_bytes).map_err(|_| PoolError::Other {
         path: path.to_owned(),
         what: "the size is beyond this machine's address space".to_owned(),
     })?;
     // SAFETY: path and layout are NUL-terminated; the call makes a new file or refuses.
-    let pop = unsafe { sys::pmemobj_create(raw_at.as_ptr(), LAYOUT.as_ptr(), size, MODE) };
+    let pop =
+        unsafe { sys::library().pmemobj_create(raw_at.as_ptr(), LAYOUT.as_ptr(), size, MODE) };
     let Some(pop) = NonNull::new(pop) else {
         return Err(create_error(path, size_bytes));
     };

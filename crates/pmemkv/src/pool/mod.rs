@@ -29,6 +29,7 @@ use pmemkv_sys as sys;
 use super::config::Config;
 use super::database::Database;
 use super::error::Error;
+use super::library;
 use super::persist::Persist;
 pub use error::PoolError;
 pub use file::is_device;
@@ -52,10 +53,11 @@ pub enum Arenas {
 impl Arenas {
     /// Applies to all pools that the process opens from now on.
     pub fn choose(self) -> Result<(), Error> {
+        library::ensure_loaded()?;
         let mut kind = self as c_int;
         // SAFETY: without a pool the call sets a global; this entry point reads one int-sized enum.
         let failed = unsafe {
-            sys::pmemobj_ctl_set(
+            sys::library().pmemobj_ctl_set(
                 std::ptr::null_mut(),
                 c"heap.arenas_assignment_type".as_ptr(),
                 (&raw mut kind).cast(),
@@ -143,14 +145,15 @@ impl Pool {
             file::check_lanes(path)?;
         }
         let raw_path = raw_path(path)?;
+        load_library(path)?;
         // SAFETY: path and layout are NUL-terminated.
-        let pop = unsafe { sys::pmemobj_open(raw_path.as_ptr(), LAYOUT.as_ptr()) };
+        let pop = unsafe { sys::library().pmemobj_open(raw_path.as_ptr(), LAYOUT.as_ptr()) };
         let Some(pop) = NonNull::new(pop) else {
             return Err(open_error(path));
         };
         let opened = Opened(pop);
         // SAFETY: the pool is open.
-        let root_bytes = unsafe { sys::pmemobj_root_size(pop.as_ptr()) };
+        let root_bytes = unsafe { sys::library().pmemobj_root_size(pop.as_ptr()) };
         if root_bytes < size_of::<Root>() {
             return Err(PoolError::Damaged {
                 path: path.to_owned(),
@@ -226,7 +229,7 @@ impl Pool {
         let mut allocated_bytes: u64 = 0;
         // SAFETY: the pool is open; this entry point writes one u64.
         let failed = unsafe {
-            sys::pmemobj_ctl_get(
+            sys::library().pmemobj_ctl_get(
                 self.inner.pop.as_ptr(),
                 c"stats.heap.curr_allocated".as_ptr(),
                 (&raw mut allocated_bytes).cast(),
@@ -258,9 +261,9 @@ impl Opened {
     /// The root object; makes it, all zeros, if there is none.
     fn root(&self, path: &Path) -> Result<NonNull<Root>, PoolError> {
         // SAFETY: the pool is open.
-        let oid = unsafe { sys::pmemobj_root(self.0.as_ptr(), size_of::<Root>()) };
+        let oid = unsafe { sys::library().pmemobj_root(self.0.as_ptr(), size_of::<Root>()) };
         // SAFETY: the call takes any oid and answers null to one of no open pool.
-        let root = unsafe { sys::pmemobj_direct(oid) };
+        let root = unsafe { sys::library().pmemobj_direct(oid) };
         NonNull::new(root.cast()).ok_or_else(|| PoolError::Other {
             path: path.to_owned(),
             what: message(),
@@ -278,7 +281,7 @@ impl Opened {
         let mut both: c_int = 1;
         // SAFETY: the pool is open; this entry point reads one int-sized enum.
         let failed = unsafe {
-            sys::pmemobj_ctl_set(
+            sys::library().pmemobj_ctl_set(
                 self.0.as_ptr(),
                 c"stats.enabled".as_ptr(),
                 (&raw mut both).cast(),
@@ -317,7 +320,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         // SAFETY: the pool is open and nobody else has it.
-        unsafe { sys::pmemobj_close(self.0.as_ptr()) };
+        unsafe { sys::library().pmemobj_close(self.0.as_ptr()) };
     }
 }
 
@@ -344,7 +347,7 @@ impl Inner {
     /// [`persist_bytes`](Self::persist_bytes), also where points make stores durable later.
     fn persist_now(&self, start: *const u8, bytes: usize) {
         // SAFETY: the pool is open, and every caller gives bytes inside the root object.
-        unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), bytes) };
+        unsafe { sys::library().pmemobj_persist(self.pop.as_ptr(), start.cast(), bytes) };
     }
 
     /// Where the pool is mapped, in bytes.
@@ -358,7 +361,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.forget_note();
         // SAFETY: the pool is open, and the last user is gone: databases hold a `Slot`, which holds an `Arc` of this.
-        unsafe { sys::pmemobj_close(self.pop.as_ptr()) };
+        unsafe { sys::library().pmemobj_close(self.pop.as_ptr()) };
     }
 }
 
@@ -454,6 +457,13 @@ fn open_error(path: &Path) -> PoolError {
     }
 }
 
+fn load_library(path: &Path) -> Result<(), PoolError> {
+    library::ensure_loaded().map_err(|error| PoolError::Other {
+        path: path.to_owned(),
+        what: error.to_string(),
+    })
+}
+
 fn raw_path(path: &Path) -> Result<CString, PoolError> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| PoolError::Other {
         path: path.to_owned(),
@@ -464,7 +474,7 @@ fn raw_path(path: &Path) -> Result<CString, PoolError> {
 /// libpmemobj's message about the calling thread's last failure.
 fn message() -> String {
     // SAFETY: the call takes nothing and returns a string that belongs to the calling thread.
-    let text = unsafe { sys::pmemobj_errormsg() };
+    let text = unsafe { sys::library().pmemobj_errormsg() };
     if text.is_null() {
         return String::new();
     }

@@ -32,17 +32,17 @@ impl Pool {
     pub fn allocated(&self) -> Allocated {
         let allocated = Units::of(self);
         // SAFETY: the pool is open.
-        let mut object = unsafe { sys::pmemobj_first(self.inner.pop.as_ptr()) };
+        let mut object = unsafe { sys::library().pmemobj_first(self.inner.pop.as_ptr()) };
         while object.off != 0 {
             // SAFETY: the heap gave the object's id.
-            let bytes = unsafe { sys::pmemobj_alloc_usable_size(object) };
+            let bytes = unsafe { sys::library().pmemobj_alloc_usable_size(object) };
             let offset = usize::try_from(object.off).unwrap_or(usize::MAX);
             let end = offset.saturating_add(bytes).div_ceil(UNIT_BYTES);
             for unit in offset / UNIT_BYTES..end.min(allocated.bits.len() * 64) {
                 allocated.set_alone(unit);
             }
             // SAFETY: as above.
-            object = unsafe { sys::pmemobj_next(object) };
+            object = unsafe { sys::library().pmemobj_next(object) };
         }
         Allocated(allocated)
     }

@@ -465,6 +465,22 @@ fn a_pool_of_another_user_is_no_permission() -> TestResult {
 }
 
 #[test]
+fn settings_of_libpmem_are_not_chosen_beside_other_threads() -> TestResult {
+    // The test harness runs this in a thread of its own.
+    let Err(error) = pmemkv::load(&[("PMEM_NO_FLUSH", "1")]) else {
+        return Err("the environment was set".into());
+    };
+    assert!(error.to_string().contains("another thread"), "{error}");
+    assert_eq!(std::env::var_os("PMEM_NO_FLUSH"), None);
+    pmemkv::load(&[])?;
+    let Err(error) = pmemkv::load(&[("PMEM_NO_FLUSH", "1")]) else {
+        return Err("the environment was set".into());
+    };
+    assert!(error.to_string().contains("loaded already"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn the_backing_decides_the_environment() -> TestResult {
     let directory = directory()?;
     if directory.path().starts_with("/dev/shm") {
