@@ -340,6 +340,11 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Checks a part that the start has not read. Fails where a record is damaged.
+    fn check_unread(&self, part: usize) -> Result<(), StoreError> {
+        self.visit_unread(part, &mut |_| ())
+    }
+
     /// While parts are held, the store moves no record and gives no part away. Writers may have to wait for room.
     fn hold_parts(&self, _hold: bool) {}
 

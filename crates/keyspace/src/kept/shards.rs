@@ -95,7 +95,7 @@ impl Loading<'_> {
                 return;
             }
             let started = Instant::now();
-            if let Err(error) = self.keyspace.store.visit_unread(part, &mut |_| ()) {
+            if let Err(error) = self.keyspace.store.check_unread(part) {
                 self.poison_index();
                 tracing::error!(%error, "the pool is damaged. The next start reads all of it");
                 return;

@@ -1,4 +1,4 @@
-//! The headers of all segments, for the open.
+//! Segments read from the pool's file: to have the system map pages costs more than what is in them, if they are read once.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -21,6 +21,19 @@ impl Segments {
         (0..self.count())
             .map(|number| self.header(number))
             .collect()
+    }
+
+    /// A copy of the first `bytes` bytes after a segment's header, read from the pool's file: so its pages are not mapped, which would
+    /// make the process larger and its end longer. `None` where the pool is no file or cannot be read. The file at the pool's path may
+    /// be another one by now, and the segment may be emptied and written meanwhile, so the copy can only tell that all is well.
+    pub fn copy_of_file(&self, number: u32, bytes: usize) -> Option<Vec<u8>> {
+        let (path, mapped) = self.database.pool()?;
+        let start = self.segment(number).ok()?.start.0.addr();
+        let at = start.checked_sub(mapped.start)? + SEGMENT_HEADER_BYTES;
+        let mut copy = vec![0; bytes];
+        let file = File::open(path).ok()?;
+        file.read_exact_at(&mut copy, at as u64).ok()?;
+        Some(copy)
     }
 
     /// `None` where the pool is no file, where it cannot be read, or where it is no longer the one that is mapped.

@@ -408,6 +408,10 @@ impl Store for Packed {
         self.visit_unread_segment(part, visit)
     }
 
+    fn check_unread(&self, part: usize) -> Result<(), StoreError> {
+        self.check_unread_segment(part)
+    }
+
     fn hold_parts(&self, hold: bool) {
         self.hold_segments(hold);
     }

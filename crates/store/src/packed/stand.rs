@@ -106,29 +106,60 @@ impl Packed {
             return Ok(());
         }
         let walked = segments.read(segment, 0, committed, |bytes| {
-            let mut offset = from;
-            while offset < bytes.len() {
-                let binding = self.space.binding(segment, offset);
-                let record = Record::verify(binding, &bytes[offset..]).map_err(|why| {
-                    let place = format!("the record at byte {offset} of segment {segment}");
-                    StoreError::Damaged(format!("{place}: {why}"))
-                })?;
-                let spot = Spot {
-                    segment,
-                    offset,
-                    length: record.padded_bytes(),
-                    large: matches!(record.form, Form::Large(_)),
-                };
-                offset += spot.length;
+            self.verify_records(segment, from, bytes, &mut |spot, record| {
                 self.sequence.fetch_max(record.sequence, Ordering::Relaxed);
-                self.show(spot, &record, visit);
-            }
-            Ok(())
+                self.show(spot, record, visit);
+            })
         });
         walked.unwrap_or_else(|| {
             let why = format!("segment {segment} cannot be read");
             Err(StoreError::Damaged(why))
         })
+    }
+
+    /// Walks over the records in a segment's bytes from an offset on, and checks each.
+    fn verify_records(
+        &self,
+        segment: u32,
+        from: usize,
+        bytes: &[u8],
+        met: &mut dyn FnMut(Spot, &Record<'_>),
+    ) -> Result<(), StoreError> {
+        let mut offset = from;
+        while offset < bytes.len() {
+            let binding = self.space.binding(segment, offset);
+            let record = Record::verify(binding, &bytes[offset..]).map_err(|why| {
+                let place = format!("the record at byte {offset} of segment {segment}");
+                StoreError::Damaged(format!("{place}: {why}"))
+            })?;
+            let spot = Spot {
+                segment,
+                offset,
+                length: record.padded_bytes(),
+                large: matches!(record.form, Form::Large(_)),
+            };
+            offset += spot.length;
+            met(spot, &record);
+        }
+        Ok(())
+    }
+
+    /// Checks a segment that the open has not read, without having its pages mapped if all is well.
+    pub(super) fn check_unread_segment(&self, part: usize) -> Result<(), StoreError> {
+        let segment = u32::try_from(part).map_err(|_| StoreError::TooLarge)?;
+        if !self.space.is_unread(segment) {
+            return Ok(());
+        }
+        let segments = self.space.segments();
+        let copy = segments.copy_of_file(segment, segments.readable(segment));
+        let is_sound = copy.is_some_and(|copy| {
+            self.verify_records(segment, 0, &copy, &mut |_, _| ())
+                .is_ok()
+        });
+        if is_sound {
+            return Ok(());
+        }
+        self.visit_unread_segment(part, &mut |_| ())
     }
 
     /// Has all segments stay as they are while another thread reads them one after the other, or lets the compaction go on.
