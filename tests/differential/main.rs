@@ -10,8 +10,8 @@ mod replication;
 use common::TestResult;
 use families::{
     acl, bitmaps, changes, collections, connection, events, figures, functions, geo, groups,
-    hashes, hyperloglog, keys, lists, long, metadata, newer, order, run, scripting, scripts, sets,
-    sortedsets, sorting, stream_waits, streams, strings, sweep, transactions,
+    hashes, hyperloglog, integers, keys, lists, long, metadata, newer, order, run, scripting,
+    scripts, sets, sortedsets, sorting, stream_waits, streams, strings, sweep, transactions,
 };
 
 #[test]
@@ -122,6 +122,11 @@ fn differential_lists() -> TestResult {
 #[test]
 fn differential_sets() -> TestResult {
     run::compare_replies("sets", &[sets::call])
+}
+
+#[test]
+fn differential_sets_of_integers() -> TestResult {
+    run::compare_replies("sets-of-integers", &[integers::call])
 }
 
 #[test]

@@ -263,7 +263,7 @@ fn a_client_gives_back_the_memory_of_a_long_request() -> TestResult {
         }
         Ok(())
     })?;
-    // A single request takes 12 MB.
-    assert!(grown < 64 << 20, "{grown} bytes");
+    // A single request takes 12 MB, and all of them would take 240. On a busy machine some are given back late.
+    assert!(grown < 128 << 20, "{grown} bytes");
     Ok(())
 }

@@ -158,6 +158,121 @@ fn survives_kill_9(store: &str) -> TestResult {
     Ok(())
 }
 
+/// Sets of integers, of which each pair of calls makes and changes one, and their members in ascending order.
+const INTEGERS: &[(&str, &str, &str)] = &[
+    ("SADD i 300 -5 7 9999", "SADD i 7 8", "[-5 7 8 300 9999]"),
+    ("SADD i 1 32767", "SADD i 32768", "[1 32767 32768]"),
+    (
+        "SADD i 1 -32768",
+        "SADD i -32769 -1",
+        "[-32769 -32768 -1 1]",
+    ),
+    (
+        "SADD i 2147483647",
+        "SADD i 2147483648",
+        "[2147483647 2147483648]",
+    ),
+    (
+        "SADD i -9223372036854775808 0",
+        "SADD i 9223372036854775807",
+        "[-9223372036854775808 0 9223372036854775807]",
+    ),
+    ("SADD i 1 70000 2", "SREM i 70000 x 01", "[1 2]"),
+    (
+        "SADD i 1 -9223372036854775808 2",
+        "SREM i -9223372036854775808",
+        "[1 2]",
+    ),
+    ("SADD i 5 4", "SREM i 4", "[5]"),
+    ("SADD j 5 4;SADD i 1", "SMOVE j i 5", "[1 5]"),
+    ("SADD j 5 4;SADD i 1 4 70000", "SINTERSTORE i i j", "[4]"),
+    ("SADD j 3 2 70000", "SORT j STORE l", "[]"),
+    ("SADD j 3 2 70000", "COPY j i", "[2 3 70000]"),
+    ("SADD j 3 2 70000", "RENAME j i", "[2 3 70000]"),
+];
+
+/// Integers stay integers, of the width that they need, across changes, a copy in Redis's own form and a kill.
+fn integers_stay_intsets(store: &str) -> TestResult {
+    let mut server = Server::start(store)?;
+    let mut client = server.raw()?;
+    for (n, (makes, changes, expected)) in INTEGERS.iter().enumerate() {
+        let named = |calls: &str| {
+            let word = |word: &str| match word {
+                "i" | "j" | "l" => format!("{word}{n}"),
+                other => other.to_owned(),
+            };
+            calls.split(' ').map(word).collect::<Vec<_>>().join(" ")
+        };
+        for line in makes.split(';').chain([*changes]) {
+            let reply = call(&mut client, &named(line))?;
+            assert!(!reply.starts_with('-'), "{line}: {reply}");
+        }
+        let found = call(&mut client, &named("SMEMBERS i"))?;
+        assert_eq!(&found, expected, "{store}: {makes}; {changes}");
+        let dump = client.call(&[b"DUMP".to_vec(), named("i").into_bytes()])?;
+        if let Some(dump) = dump.bytes() {
+            let copy = format!("i{n}:copy").into_bytes();
+            let words = [b"RESTORE".to_vec(), copy, b"0".to_vec(), dump.to_vec()];
+            assert_eq!(show(&client.call(&words)?), "+OK");
+        }
+    }
+    for again in [false, true] {
+        if again {
+            server.kill_9()?;
+            server.resume()?;
+            client = server.raw()?;
+        }
+        for (n, (makes, changes, expected)) in INTEGERS.iter().enumerate() {
+            for key in [format!("i{n}"), format!("i{n}:copy")] {
+                let found = call(&mut client, &format!("SMEMBERS {key}"))?;
+                assert_eq!(&found, expected, "{store} {key}: {makes}; {changes}");
+                let encoding = call(&mut client, &format!("OBJECT ENCODING {key}"))?;
+                let intset = if *expected == "[]" { "nil" } else { "intset" };
+                assert_eq!(encoding, intset, "{store} {key}: {makes}; {changes}");
+            }
+        }
+    }
+    // Members that only look like integers.
+    for member in ["01", "+1", "-0", "1.0", "9223372036854775808"] {
+        assert_eq!(call(&mut client, &format!("SISMEMBER i0 {member}"))?, ":0");
+        assert_eq!(call(&mut client, &format!("SADD i5 {member}"))?, ":1");
+        assert_eq!(call(&mut client, "OBJECT ENCODING i5")?, "listpack");
+        assert_eq!(call(&mut client, &format!("SREM i5 {member}"))?, ":1");
+        assert_eq!(call(&mut client, "SMEMBERS i5")?, "[1 2]");
+    }
+    // The limit, which a change of the configuration moves.
+    assert_eq!(
+        call(&mut client, "CONFIG SET set-max-intset-entries 3")?,
+        "+OK"
+    );
+    for (line, expected) in [
+        ("SADD limited 3 1 2", ":3"),
+        ("SADD limited 2", ":0"),
+        ("OBJECT ENCODING limited", "intset"),
+        ("SADD limited 4", ":1"),
+        ("OBJECT ENCODING limited", "hashtable"),
+        ("SREM i0 7", ":1"),
+        ("OBJECT ENCODING i0", "intset"),
+        ("SADD i0 7", ":1"),
+        ("OBJECT ENCODING i0", "hashtable"),
+        ("SISMEMBER i0 9999", ":1"),
+        ("SCARD i0", ":5"),
+    ] {
+        assert_eq!(call(&mut client, line)?, expected, "{store}: {line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn integers_on_packed() -> TestResult {
+    integers_stay_intsets("cmap")
+}
+
+#[test]
+fn integers_on_pairs() -> TestResult {
+    integers_stay_intsets("cmap/pairs")
+}
+
 fn on(store: &str) -> TestResult {
     let server = Server::start(store)?;
     replies(&server)?;

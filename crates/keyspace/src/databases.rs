@@ -197,7 +197,7 @@ impl Databases<'_> {
                     shard.dirty += table.index.len() as u64;
                     self.keyspace.garbage().discard(Garbage::Table(
                         self.keyspace.hashing.partition_of_shard(number),
-                        table,
+                        Box::new(table),
                     ));
                 }
             }
@@ -266,7 +266,7 @@ impl Databases<'_> {
             for (number, shard) in shards.iter_mut().enumerate() {
                 if let Some(table) = shard.detach(generation) {
                     let partition = self.keyspace.hashing.partition_of_shard(number);
-                    let garbage = Garbage::Table(partition, table);
+                    let garbage = Garbage::Table(partition, Box::new(table));
                     self.keyspace.garbage().discard(garbage);
                 }
             }

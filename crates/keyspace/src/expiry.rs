@@ -194,9 +194,9 @@ impl<'k> Expiry<'k> {
                 if !due {
                     break;
                 }
-                let here = self.remove_due_in_shard(number, now)?;
+                let (here, are_all) = self.remove_due_in_shard(number, now)?;
                 removed += here;
-                if here < EXPIRED_PER_LOCK {
+                if are_all {
                     break;
                 }
                 std::thread::yield_now();
@@ -205,21 +205,27 @@ impl<'k> Expiry<'k> {
         Ok(removed)
     }
 
-    fn remove_due_in_shard(self, number: usize, now: Millis) -> Result<usize, KeyspaceError> {
+    /// Removes some keys of a shard past their deadline; returns how many, and whether these were all.
+    fn remove_due_in_shard(
+        self,
+        number: usize,
+        now: Millis,
+    ) -> Result<(usize, bool), KeyspaceError> {
         let _inside = self.keyspace.gate.enter_background();
         let mut shard = self.keyspace.shards[number].write();
         let mut due = Vec::new();
+        let mut are_all = true;
         for table in &mut shard.tables {
             let names = self.keyspace.names(table.generation);
-            let keys = table
-                .index
-                .expired(now, EXPIRED_PER_LOCK - due.len(), &names)?;
+            let limit = EXPIRED_PER_LOCK - due.len();
+            let (keys, all_here) = table.index.expired(now, limit, &names)?;
+            are_all &= all_here;
             due.extend(keys.into_iter().map(|key| (table.generation, key)));
         }
         for (generation, key) in &due {
             self.remove_due(&mut shard, *generation, key, now)?;
         }
-        Ok(due.len())
+        Ok((due.len(), are_all))
     }
 
     /// Removes a key past its deadline, and emits its event.

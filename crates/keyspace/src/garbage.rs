@@ -16,7 +16,7 @@ pub enum Garbage {
     /// Single records of one partition: generation, key or its beginning, location.
     Records(usize, Vec<(u32, IndexKey, Location)>),
     /// A flushed table of one partition.
-    Table(usize, Table),
+    Table(usize, Box<Table>),
     /// A collection, its id, and how many of its elements are still to be counted as removed.
     Collection(u64, SharedCollection, usize),
     /// The collections of a flushed database, by its generation.
@@ -36,7 +36,7 @@ impl Garbage {
 
 /// Turns a table into single records, when its removal begins. Where the table keeps no keys, the generation is enough of
 /// a name: no database has it any more.
-fn unpack(mut table: Table) -> Vec<(u32, IndexKey, Location)> {
+fn unpack(mut table: Box<Table>) -> Vec<(u32, IndexKey, Location)> {
     let generation = table.generation;
     let records = table.index.take(table.index.len()).into_iter();
     records

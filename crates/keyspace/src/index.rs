@@ -9,6 +9,7 @@
 //! their prefixes give the keys in hash order, so SCAN's cursor needs no state.
 
 mod beside;
+mod bounds;
 mod entry;
 mod kept;
 mod leaf;
@@ -28,6 +29,7 @@ pub use replace::Replacement;
 
 use super::{Cursor, Kind, Millis};
 use beside::Beside;
+use bounds::Bounds;
 use entry::{Bits, HASH_BITS, NEVER};
 use leaf::{LEAF_ENTRIES_MAX, Leaf};
 use leaves::Leaves;
@@ -73,12 +75,10 @@ pub struct Index {
     /// The number of the leaf for each prefix.
     directory: Vec<u32>,
     leaves: Leaves,
-    /// For each leaf, a lower bound of its deadlines. Apart from the leaves, because a frequent scan reads only this.
-    first_expiries: Vec<Millis>,
+    /// Lower bounds of the leaves' deadlines. Apart from the leaves, because a frequent search reads only these.
+    bounds: Bounds,
     len: usize,
     expiring: usize,
-    /// A lower bound of all deadlines.
-    first_expiry: Millis,
     /// The names, if the records cannot be found without them.
     beside: Option<Box<Beside>>,
 }
@@ -91,10 +91,9 @@ impl Index {
             depth: 0,
             directory: vec![0],
             leaves: Leaves::own(vec![Leaf::new(0)]),
-            first_expiries: vec![NEVER],
+            bounds: Bounds::never(1),
             len: 0,
             expiring: 0,
-            first_expiry: NEVER,
             beside: (naming == Naming::Beside).then(Box::default),
         }
     }
@@ -114,7 +113,7 @@ impl Index {
         Self {
             depth,
             directory: numbers.collect(),
-            first_expiries: vec![NEVER; leaves.len()],
+            bounds: Bounds::never(leaves.len()),
             leaves: Leaves::own(leaves),
             ..Self::new(skip_bits, naming)
         }
@@ -343,7 +342,7 @@ impl Index {
             let Some(position) = self.leaves.entries(last).len().checked_sub(1) else {
                 // The directory still refers to the leaf, but no command searches an index that is being emptied.
                 self.leaves.pop();
-                self.first_expiries.pop();
+                self.bounds.pop();
                 continue;
             };
             let place = self.take_entry(last, position).place;
@@ -389,12 +388,12 @@ impl Index {
 
     /// Whether [`expired`](Self::expired) might find anything.
     pub fn may_have_expired(&self, now: Millis) -> bool {
-        self.expiring > 0 && self.first_expiry <= now
+        self.expiring > 0 && self.bounds.all() <= now
     }
 
     /// A lower bound of all deadlines; `None` where no entry has one.
     pub fn first_expiry(&self) -> Option<Millis> {
-        (self.expiring > 0).then_some(self.first_expiry)
+        (self.expiring > 0).then(|| self.bounds.all())
     }
 
     /// DRAM that the index occupies, bytes. Computed from capacities, without the allocator's rounding.
@@ -404,7 +403,7 @@ impl Index {
                 .beside
                 .as_ref()
                 .map_or(0, |beside| beside.memory_bytes())
-            + self.first_expiries.capacity() * size_of::<Millis>()
+            + self.bounds.memory_bytes()
             + self.directory.capacity() * size_of::<u32>()
             + size_of::<Self>()
     }
@@ -432,9 +431,7 @@ impl Index {
 
     fn note_deadline(&mut self, number: usize, expires_at: Option<Millis>) {
         if let Some(expires_at) = expires_at {
-            let first = &mut self.first_expiries[number];
-            *first = expires_at.min(*first);
-            self.first_expiry = expires_at.min(self.first_expiry);
+            self.bounds.note(number, expires_at);
         }
     }
 
@@ -507,18 +504,14 @@ impl Index {
         let added = self.leaves.len() as u32;
         self.leaves.split(number, 1 << (HASH_BITS - depth));
         // The deadlines stand in the records. The old leaf's bound holds for both halves, if they have any deadline.
-        let first = self.first_expiries[number];
+        let first = self.bounds.leaves()[number];
         let first_of = |half: usize| {
             let expires = self.leaves.each(half).any(Entry::has_deadline);
             if expires { first } else { NEVER }
         };
         let halves = (first_of(number), first_of(added as usize));
-        if self.first_expiries.len() == self.first_expiries.capacity() {
-            self.first_expiries
-                .reserve_exact((added as usize / 8).max(1));
-        }
-        self.first_expiries[number] = halves.0;
-        self.first_expiries.push(halves.1);
+        self.bounds.raise(number, halves.0);
+        self.bounds.push(halves.1);
         // Of the prefixes that shared the old leaf, the upper half now refers to the new one.
         let prefixes = 1usize << (self.depth - depth + 1);
         let first = self.prefix(hash) & !(prefixes - 1);

@@ -81,8 +81,9 @@ pub use equal::equal_bytes;
 pub use error::{Error, Status};
 pub use library::load;
 pub use pool::{
-    Allocated, Arenas, CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, Occupied, PARTITIONS_MAX, Point,
-    Pool, PoolError, PoolHeader, PoolStats, Unfinished, WORDS, is_device, void_on_crash,
+    Allocated, Arenas, Blocks, CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, Occupied,
+    PARTITIONS_MAX, Point, Pool, PoolError, PoolHeader, PoolStats, Unfinished, WORDS, is_device,
+    void_on_crash,
 };
 pub use prefetch::prefetch;
 pub use probe::{examine, probe, probe_within, rehearse};

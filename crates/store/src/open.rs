@@ -7,7 +7,9 @@ use std::time::Duration;
 use tracing::subscriber::NoSubscriber;
 
 use super::{Store, StoreError, metadata, packed, pairs};
-use pmemkv::{Arenas, Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines};
+use pmemkv::{
+    Arenas, Blocks, Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines,
+};
 
 /// A slow disk reads as much: what a rehearsal may take longer for a large pool.
 const REHEARSED_BYTES_PER_SECOND: u64 = 32 << 20;
@@ -213,7 +215,8 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
     let path = &options.pool_path;
     choose_arenas(engine, path, new_layout)?;
     let pool = if std::fs::symlink_metadata(path).is_ok() && !is_new_device(path) {
-        let pool = Pool::open(path)?;
+        let layout = Pool::read_header(path).map(|header| header.layout);
+        let pool = Pool::open_with(path, blocks_of(layout.as_deref().unwrap_or_default()))?;
         let layout = match options.layout {
             LayoutChoice::Auto => pool.header().layout.clone(),
             _ => new_layout.to_owned(),
@@ -236,7 +239,8 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
             },
             hash_seed: new_hash_seed(),
         };
-        let pool = Pool::create(path, options.pool_size_bytes, &header)?;
+        let blocks = blocks_of(new_layout);
+        let pool = Pool::create_with(path, options.pool_size_bytes, &header, blocks)?;
         metadata::check(&pool)?;
         if new_layout == pairs::LAYOUT {
             pairs::note_padded(&pool);
@@ -246,6 +250,16 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
     let opened = open_in(engine, pool.clone(), options.repair, options.every_second)?;
     pool.trust();
     Ok(opened)
+}
+
+/// When a pool of this layout gets its blocks. The packed layout knows where it takes room next; in the other one the engine takes it
+/// with each key.
+fn blocks_of(layout: &str) -> Blocks {
+    if layout == packed::LAYOUT {
+        Blocks::Later
+    } else {
+        Blocks::Now
+    }
 }
 
 /// Opens the layout in a pool that is open.

@@ -99,10 +99,11 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         };
         let len = set.len();
         let whole = count.is_some_and(|count| count >= len);
-        if whole {
+        let is_empty = if whole {
             write_members(set, out)?;
             keys.remove();
             database.effect(&[b"DEL", &args[1]]);
+            true
         } else {
             let drawn: SmallVec<[IndexKey; 1]> = match count {
                 None | Some(1) => set.draw()?.into_iter().collect(),
@@ -124,8 +125,8 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             if drawn.is_empty() {
                 return Ok(true);
             }
-        }
-        let is_empty = whole || keys.fields()?.is_empty();
+            set.is_empty()
+        };
         keys.set_dirty(count.unwrap_or(1).min(len));
         keys.event(EventClass::SET, "spop");
         if is_empty {

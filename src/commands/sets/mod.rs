@@ -12,8 +12,5 @@ use crate::protocol::ReplyBuffer;
 /// Writes all members, as a set.
 fn write_members(members: Fields<'_>, out: &mut ReplyBuffer) -> Result<(), KeyspaceError> {
     out.set_header(members.len());
-    for member in members.names()? {
-        out.bulk(&member?);
-    }
-    Ok(())
+    members.for_names(|member| out.bulk(member))
 }

@@ -15,6 +15,7 @@ pub mod geo;
 pub mod groups;
 pub mod hashes;
 pub mod hyperloglog;
+pub mod integers;
 pub mod keys;
 pub mod lists;
 pub mod long;

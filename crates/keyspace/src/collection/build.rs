@@ -138,7 +138,8 @@ impl<'k> Built<'k> {
             return Ok(());
         };
         self.open();
-        for item in compact.body().items() {
+        let mut space = None;
+        for item in compact.body().texts(&mut space).items() {
             match self.kind {
                 Kind::List => self.push_element(b"", item.name, None)?,
                 Kind::SortedSet => {

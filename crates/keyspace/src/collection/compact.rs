@@ -10,7 +10,9 @@
 //!
 //! An entry is a text (a list's element, a set's member), or two texts: a hash's field and its value, a sorted set's member
 //! and its score. With flag 1, a deadline of 6 bytes follows each entry of a hash, in ms since the Unix epoch, 0 for none.
-//! No program writes flag 1 yet, and this one refuses it. Flag 2 says that a set is an intset.
+//! No program writes flag 1 yet, and this one refuses it. Flag 2 says that a set is an intset; then bits 2 and 3 of the flags
+//! hold a number w, and each entry is a member as a signed integer of 2^w bytes, little-endian, with the smallest w that is
+//! enough for all of them. Where w is 0, an earlier version has written the members as texts; see [`integers`].
 //!
 //! A text is its length and its bytes. A length below 254 is one byte, a longer one is 254 and two bytes, or 255 and four
 //! bytes, little-endian. A score is a signed integer of 1, 2 or 4 bytes if it is an integer of that size and not -0,
@@ -19,16 +21,21 @@
 //! A hash keeps its fields, a list its elements and a set its members in the order in which they came. An intset is sorted
 //! by number, a sorted set by score and then by member.
 
+mod body;
 mod builder;
 mod in_place;
+mod integers;
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use redis_core::numbers::parse_i64;
 
+pub(super) use body::open_copy;
+pub use body::{Body, Names};
 pub(super) use builder::Builder;
 pub use in_place::InPlace;
+pub(super) use integers::{Unpacked, append as append_integers};
 
 use super::Encoding;
 use crate::{KeyspaceError, Kind};
@@ -48,9 +55,9 @@ const LENGTH_OF_FOUR: u8 = 255;
 
 const DAMAGED: KeyspaceError = KeyspaceError::Failed("a compact collection's record is damaged");
 
-/// The elements of a compact collection, where they lie.
+/// The elements of a compact collection as texts, where they lie.
 #[derive(Clone, Copy, Debug)]
-pub struct Body<'a> {
+pub struct Texts<'a> {
     kind: Kind,
     encoding: Encoding,
     len: usize,
@@ -78,60 +85,14 @@ fn has_values(kind: Kind) -> bool {
     matches!(kind.plain(), Kind::Hash | Kind::SortedSet)
 }
 
-impl<'a> Body<'a> {
-    /// A collection without elements, as a new key begins.
-    pub fn empty(kind: Kind) -> Self {
-        Self {
-            kind: kind.plain(),
-            encoding: Encoding::Integers,
-            len: 0,
-            entries: &[],
-        }
-    }
-
-    /// The collection of a record that this process is making.
-    fn of_parts(kind: Kind, encoding: Encoding, len: usize, record: &'a [u8]) -> Self {
-        Self {
-            kind,
-            encoding,
-            len,
-            entries: record.get(HEADER_BYTES..).unwrap_or_default(),
-        }
-    }
-
-    /// The collection in a record. Only the header is checked: bytes of a damaged entry end the iteration.
-    pub fn open(kind: Kind, record: &'a [u8]) -> Result<Self, KeyspaceError> {
-        let (header, entries) = record.split_first_chunk::<HEADER_BYTES>().ok_or(DAMAGED)?;
-        let [version, flags, len @ ..] = *header;
-        let is_set = kind.plain() == Kind::Set;
-        if version != VERSION || (flags & !INTEGERS) != 0 {
-            return Err(KeyspaceError::Failed(
-                "a compact collection has a form that this version does not know; use a newer version",
-            ));
-        }
-        if (flags & INTEGERS != 0) && !is_set {
-            return Err(DAMAGED);
-        }
-        Ok(Self {
-            kind: kind.plain(),
-            encoding: if flags & INTEGERS == 0 {
-                Encoding::Compact
-            } else {
-                Encoding::Integers
-            },
-            len: usize::from(u16::from_le_bytes(len)),
-            entries,
-        })
-    }
-
-    /// The collection in a record, all of whose bytes are checked.
-    pub fn check(kind: Kind, record: &'a [u8]) -> Result<Self, KeyspaceError> {
-        let body = Self::open(kind, record)?;
-        let mut names = HashSet::with_capacity(if body.len > FEW { body.len } else { 0 });
+impl<'a> Texts<'a> {
+    /// Checks all bytes.
+    fn check(self) -> Result<(), KeyspaceError> {
+        let mut names = HashSet::with_capacity(if self.len > FEW { self.len } else { 0 });
         let mut before: Option<Item<'_>> = None;
         let (mut met, mut bytes) = (0, 0);
-        for item in body.items() {
-            let in_order = match (body.kind, before) {
+        for item in self.items() {
+            let in_order = match (self.kind, before) {
                 (Kind::SortedSet, before) => {
                     let score = decode_score(item.value).ok_or(DAMAGED)?;
                     if ShortScore::new(score).bytes() != item.value {
@@ -141,29 +102,29 @@ impl<'a> Body<'a> {
                         compare_scored((before.score(), before.name), (score, item.name)).is_lt()
                     })
                 }
-                (Kind::Set, before) if body.encoding == Encoding::Integers => {
+                (Kind::Set, before) if self.encoding == Encoding::Integers => {
                     let number = parse_i64(item.name).ok_or(DAMAGED)?;
                     before.and_then(|before| parse_i64(before.name)) < Some(number)
                 }
                 _ => true,
             };
-            let is_new = match body.kind {
+            let is_new = match self.kind {
                 Kind::List => true,
-                _ if body.len > FEW => names.insert(item.name),
-                _ => body.items().take(met).all(|other| other.name != item.name),
+                _ if self.len > FEW => names.insert(item.name),
+                _ => self.items().take(met).all(|other| other.name != item.name),
             };
             if !in_order || !is_new {
                 return Err(DAMAGED);
             }
             before = Some(item);
             met += 1;
-            bytes += item_bytes(body.kind, item);
+            bytes += item_bytes(self.kind, item);
         }
         // Each length has one form, so the entries have as many bytes as they would be written with.
-        if met != body.len || met == 0 || bytes != body.entries.len() {
+        if met != self.len || met == 0 || bytes != self.entries.len() {
             return Err(DAMAGED);
         }
-        Ok(body)
+        Ok(())
     }
 
     /// The collection's type.
@@ -195,6 +156,7 @@ impl<'a> Body<'a> {
     }
 
     /// The element with that name.
+    #[inline(never)] // So that what looks for the form before stays short enough to be inlined.
     pub fn find(self, name: &[u8]) -> Option<Item<'a>> {
         self.items().find(|item| is_same(item.name, name))
     }
@@ -208,15 +170,26 @@ pub fn copied(kind: Kind, record: &[u8]) -> Option<Vec<u8>> {
     let body = Body::check(kind, record).ok()?;
     let mut copy = Vec::new();
     begin(&mut copy);
-    for item in body.items() {
-        push_item(&mut copy, kind, item);
+    match body {
+        Body::Texts(texts) => {
+            for item in texts.items() {
+                push_item(&mut copy, kind, item);
+            }
+            if texts.encoding() == Encoding::Integers {
+                *copy.get_mut(1)? = INTEGERS;
+            }
+        }
+        Body::Integers(integers) => {
+            let numbers: Unpacked = integers.numbers().collect();
+            append_integers(&mut copy, &numbers);
+        }
     }
-    finish(&mut copy, body.len(), body.encoding())?;
+    finish(&mut copy, body.len())?;
     Some(copy)
 }
 
-/// The elements of a body.
-#[derive(Clone, Debug)]
+/// The elements of a collection that are texts.
+#[derive(Clone, Debug, Default)]
 pub struct Items<'a> {
     rest: &'a [u8],
     has_values: bool,
@@ -326,21 +299,15 @@ pub(super) fn item_bytes(kind: Kind, item: Item<'_>) -> usize {
     text_bytes(item.name) + value_bytes
 }
 
-/// Begins a record; [`finish`] completes the header.
+/// Begins a record of texts; [`finish`] completes the header.
 pub(super) fn begin(out: &mut Vec<u8>) {
     out.extend_from_slice(&[VERSION, 0, 0, 0]);
 }
 
 /// Completes the header of a record with `len` entries; `None` if the form has no place for as many.
-pub(super) fn finish(record: &mut [u8], len: usize, encoding: Encoding) -> Option<()> {
-    let header = record.first_chunk_mut::<HEADER_BYTES>()?;
-    let [low, high] = u16::try_from(len).ok()?.to_le_bytes();
-    let flags = if encoding == Encoding::Integers {
-        INTEGERS
-    } else {
-        0
-    };
-    *header = [VERSION, flags, low, high];
+pub(super) fn finish(record: &mut [u8], len: usize) -> Option<()> {
+    let [.., low, high] = record.first_chunk_mut::<HEADER_BYTES>()?;
+    [*low, *high] = u16::try_from(len).ok()?.to_le_bytes();
     Some(())
 }
 
@@ -420,7 +387,10 @@ mod tests {
         fn any_bytes_are_refused_or_read_to_their_end(record in prop::collection::vec(any::<u8>(), 0..60), kind in 0..4usize) {
             let kind = [Kind::Hash, Kind::List, Kind::Set, Kind::SortedSet][kind];
             if let Ok(body) = Body::check(kind, &record) {
-                prop_assert_eq!(body.items().count(), body.len());
+                prop_assert_eq!(body.names().count(), body.len());
+                let mut met = 0;
+                body.for_each(|_, _| met += 1);
+                prop_assert_eq!(met, body.len());
             }
         }
 
@@ -443,7 +413,11 @@ mod tests {
             let name = name.as_bytes();
             push_item(&mut record, kind, Item { name, value });
         }
-        finish(&mut record, items.len(), encoding);
+        finish(&mut record, items.len());
+        if encoding == Encoding::Integers {
+            // As an earlier version wrote a set of integers.
+            record[1] = INTEGERS;
+        }
         record
     }
 

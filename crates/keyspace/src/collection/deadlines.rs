@@ -292,7 +292,13 @@ impl Collections<'_> {
             generation,
             hash: due.key_hash,
         };
-        let names = index.expired(now, FIELDS_PER_LOCK, &of_elements)?;
+        // The queue's bound must be exact where nothing is due.
+        let names = loop {
+            let (names, are_all) = index.expired(now, FIELDS_PER_LOCK, &of_elements)?;
+            if are_all || !names.is_empty() {
+                break names;
+            }
+        };
         if names.is_empty() {
             // Changes and removals leave the bound too early; now it is exact.
             deadlines.changed(due.id, before, collection.first_deadline(), place);

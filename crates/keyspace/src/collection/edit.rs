@@ -17,7 +17,9 @@ use super::list::ListEdits;
 use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
-use super::{Body, Collection, Encoding, FormLimits, Shape, compact as form, element_record_key};
+use super::{
+    Body, Collection, Encoding, FormLimits, Shape, Texts, compact as form, element_record_key,
+};
 use crate::index::{Found, Located, Names, NewEntry, Replacement};
 use crate::{Keyspace, KeyspaceError, Kind, Millis};
 pub(crate) use compact::Rewritten;

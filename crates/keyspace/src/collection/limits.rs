@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use redis_core::numbers::parse_i64;
 
 use super::Encoding;
+use super::compact::HEADER_BYTES;
 pub(super) use super::stream::{AROUND_BYTES as LISTPACK_BYTES, element_bytes};
 use crate::{Keyspace, Kind};
 use config::Settings;
 
-/// The largest record of a compact collection, whatever the settings say: with a short key it lies in one piece in every
-/// pool.
+/// The most bytes of elements of a compact collection, whatever the settings say: with a short key it lies in one piece in
+/// every pool.
 pub const COMPACT_BYTES_MAX: u64 = 16 << 10;
 
 /// Bytes of a list's listpack for the values -1 to -5 of `list-max-listpack-size`.
@@ -59,9 +60,11 @@ impl FormLimits {
         }
     }
 
-    /// Whether a collection may be one record of `bytes` bytes.
+    /// Whether a collection may be one record of `bytes` bytes. The header does not count, so that as many integers of two
+    /// bytes as an intset has by default come to the limit's default.
     pub fn is_compact(&self, bytes: usize, len: usize) -> bool {
-        bytes <= self.compact_bytes_max && u16::try_from(len).is_ok()
+        let entries_bytes = bytes.saturating_sub(HEADER_BYTES);
+        entries_bytes <= self.compact_bytes_max && u16::try_from(len).is_ok()
     }
 
     /// The form of a hash, a set or a sorted set after an element was set that has `name` and, in a hash, a value of

@@ -40,7 +40,7 @@ pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
 pub use compact::copied;
-pub(super) use compact::{Body, InPlace};
+pub(super) use compact::{Body, InPlace, Texts};
 pub(super) use deadlines::{FieldDeadlines, KeyPlace};
 pub(super) use edit::{Edit, Rewritten, What};
 pub(super) use gather::State as GatherState;
@@ -123,8 +123,8 @@ impl Collection {
     }
 
     /// The collection of a key whose record holds all elements.
-    pub fn compact(kind: Kind, record: Scratch) -> Result<Self, KeyspaceError> {
-        let encoding = Body::open(kind, &record)?.encoding();
+    pub fn compact(kind: Kind, mut record: Scratch) -> Result<Self, KeyspaceError> {
+        let (encoding, _) = compact::open_copy(kind, &mut record)?;
         Ok(Self {
             kind: kind.plain(),
             encoding,
@@ -163,6 +163,7 @@ impl Collection {
     /// All elements of a compact collection; `None` if elements have records of their own.
     pub fn body(&self) -> Option<Body<'_>> {
         match &self.shape {
+            Shape::Compact(record) if record.is_empty() => Some(Body::empty(self.kind)),
             Shape::Compact(record) => {
                 Some(Body::open(self.kind, record).unwrap_or(Body::empty(self.kind)))
             }

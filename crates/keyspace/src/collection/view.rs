@@ -70,21 +70,20 @@ impl<'a> View<'a> {
             Shape::Scores(ranked) => View::SortedSet(Scores::new(source, ranked, encoding)),
             Shape::Compact(_) => {
                 let empty = Body::empty(collection.kind);
-                View::compact(collection.kind, collection.body().unwrap_or(empty))
+                View::of_body(collection.body().unwrap_or(empty))
             }
         }
     }
 
     /// A compact collection.
     pub(in super::super) fn of_body(body: Body<'a>) -> Self {
-        View::compact(body.kind(), body)
-    }
-
-    fn compact(kind: Kind, body: Body<'a>) -> Self {
-        match kind.plain() {
-            Kind::List => View::List(List::compact(body)),
+        let Body::Texts(texts) = body else {
+            return View::Set(Fields::compact(body));
+        };
+        match texts.kind() {
+            Kind::List => View::List(List::compact(texts)),
             Kind::Set => View::Set(Fields::compact(body)),
-            Kind::SortedSet => View::SortedSet(Scores::compact(body)),
+            Kind::SortedSet => View::SortedSet(Scores::compact(texts)),
             _ => View::Hash(Fields::compact(body)),
         }
     }
@@ -284,7 +283,7 @@ impl Keyspace {
         let mut result = None;
         self.store.read(record, found.location, &mut |value| {
             let body = Body::open(found.kind(), value.bytes);
-            let view = body.map(|body| View::compact(found.kind(), body));
+            let view = body.map(View::of_body);
             result = f.take().map(|f| view.map(|view| f(Some(view))));
         })?;
         result.ok_or(KeyspaceError::Failed("a compact collection is missing"))?

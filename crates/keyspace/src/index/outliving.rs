@@ -3,6 +3,7 @@
 use arena::{Arena, Found as Left, Mark, Owner, Region};
 
 use super::super::Millis;
+use super::bounds::Bounds;
 use super::kept::{Kept, LeftLeaf};
 use super::leaves::Leaves;
 use super::{DIRECTORY_PER_LEAF, DIRECTORY_SPARE, Index, NEVER, Naming, depth_for};
@@ -23,7 +24,7 @@ impl Index {
         Self {
             depth,
             directory: (0..1 << depth).collect(),
-            first_expiries: vec![NEVER; leaves],
+            bounds: Bounds::never(leaves),
             leaves: Leaves::Kept(Box::new(Kept::new(region, depth, keys >> depth))),
             ..Self::new(skip_bits, Naming::InRecords)
         }
@@ -56,14 +57,12 @@ impl Index {
             0 => NEVER,
             _ => Millis::MIN,
         };
-        let first_expiries: Vec<Millis> = found.iter().map(first_expiry).collect();
         Ok(Self {
             depth,
             directory,
             len: found.iter().map(|leaf| leaf.entries).sum(),
             expiring: found.iter().map(|leaf| leaf.expiring).sum(),
-            first_expiry: first_expiries.iter().copied().min().unwrap_or(NEVER),
-            first_expiries,
+            bounds: Bounds::of(found.iter().map(first_expiry).collect()),
             leaves: Leaves::Kept(Box::new(kept)),
             ..Self::new(skip_bits, Naming::InRecords)
         })

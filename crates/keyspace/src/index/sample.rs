@@ -66,9 +66,8 @@ impl Index {
 
     /// Draws one of the next few entries with a deadline, starting at a random leaf.
     fn search_expiring(&self) -> Option<Entry<'_>> {
-        let (before, after) = self
-            .first_expiries
-            .split_at(random_below(self.first_expiries.len()));
+        let bounds = self.bounds.leaves();
+        let (before, after) = bounds.split_at(random_below(bounds.len()));
         let start = before.len();
         let numbers = (start..).zip(after).chain((0..).zip(before));
         let mut stale = 0;
@@ -101,7 +100,7 @@ impl Index {
         let number = self.leaf_number(hash);
         let mut entries = self.leaves.each(number);
         if !entries.any(Entry::has_deadline) {
-            self.first_expiries[number] = NEVER;
+            self.bounds.raise(number, NEVER);
         }
     }
 }

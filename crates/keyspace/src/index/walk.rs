@@ -1,11 +1,17 @@
 //! Walks over the entries of an index: in hash order, by deadline, or all of them.
 
+use std::mem;
+
 use super::super::{Cursor, Millis};
 use super::Index;
+use super::bounds::Next;
 use super::entry::{Entry, NEVER, Words};
 use super::leaves::LEAVES_AHEAD;
 use super::names::{Found, IndexKey, Named, Names};
 use store::StoreError;
+
+/// Leaves whose records one search for what is due reads: some 1,300 of them, for 100 us.
+const LEAVES_PER_SEARCH: usize = 64;
 
 impl Index {
     /// All entries, in no particular order.
@@ -44,41 +50,40 @@ impl Index {
         }
     }
 
-    /// Up to `limit` keys whose deadline has passed.
+    /// Up to `limit` keys whose deadline has passed, and whether these are all. It reads the records of a few leaves at most: after
+    /// a start that has taken the index over, it knows nothing of their deadlines, and the caller has locked the shard.
     pub fn expired(
         &mut self,
         now: Millis,
         limit: usize,
         names: &dyn Names,
-    ) -> Result<Vec<IndexKey>, StoreError> {
+    ) -> Result<(Vec<IndexKey>, bool), StoreError> {
         let mut keys = Vec::new();
-        if self.first_expiry > now {
-            return Ok(keys);
+        if self.bounds.all() > now {
+            return Ok((keys, true));
         }
-        let mut first = NEVER;
-        for number in 0..self.leaves.len() {
-            if keys.len() >= limit {
-                // The rest of the leaves was not checked, so the old bound stays.
-                return Ok(keys);
+        let mut left = LEAVES_PER_SEARCH;
+        let mut bounds = mem::take(&mut self.bounds);
+        let searched: Result<bool, StoreError> = bounds.search(now, |number| {
+            if keys.len() >= limit || left == 0 {
+                return Ok(Next::Stop);
             }
-            if self.first_expiries[number] <= now {
-                // Changes and removals can only leave the bound too early. Here it becomes exact again.
-                let mut first_here = NEVER;
-                self.prefetch_records(self.leaves.entries(number), names);
-                let entries = self.leaves.each(number);
-                for entry in entries.filter(|entry| entry.has_deadline()) {
-                    let one = self.named(entry, names)?;
-                    if one.found().is_expired(now) && keys.len() < limit {
-                        keys.push(one.key);
-                    }
-                    first_here = one.expires_at.unwrap_or(NEVER).min(first_here);
+            left -= 1;
+            // Changes and removals can only leave the bound too early. Here it becomes exact again.
+            let mut first = NEVER;
+            self.prefetch_records(self.leaves.entries(number), names);
+            let entries = self.leaves.each(number);
+            for entry in entries.filter(|entry| entry.has_deadline()) {
+                let one = self.named(entry, names)?;
+                if one.found().is_expired(now) && keys.len() < limit {
+                    keys.push(one.key);
                 }
-                self.first_expiries[number] = first_here;
+                first = one.expires_at.unwrap_or(NEVER).min(first);
             }
-            first = first.min(self.first_expiries[number]);
-        }
-        self.first_expiry = first;
-        Ok(keys)
+            Ok(Next::GoOn(first))
+        });
+        self.bounds = bounds;
+        Ok((keys, searched?))
     }
 
     /// The keys of the entries that are past their deadlines.
@@ -91,8 +96,7 @@ impl Index {
         if !self.may_have_expired(now) {
             return Ok(keys);
         }
-        let leaves = (0..).zip(&self.first_expiries);
-        for (leaf, _) in leaves.filter(|&(_, &first)| first <= now) {
+        for leaf in self.bounds.due(now) {
             for entry in self.leaves.each(leaf).filter(|entry| entry.has_deadline()) {
                 let one = self.named(entry, names)?;
                 if one.found().is_expired(now) {
@@ -109,8 +113,7 @@ impl Index {
             return Ok(0);
         }
         let mut count = 0;
-        let leaves = (0..).zip(&self.first_expiries);
-        for (leaf, _) in leaves.filter(|&(_, &first)| first <= now) {
+        for leaf in self.bounds.due(now) {
             for entry in self.leaves.each(leaf).filter(|entry| entry.has_deadline()) {
                 count += usize::from(self.named(entry, names)?.found().is_expired(now));
             }

@@ -73,6 +73,22 @@ fn shown(keyspace: &Keyspace, key: &[u8]) -> Result<Shown> {
     })?
 }
 
+/// Integers that a set keeps in more than two bytes, or just not, and two words that only look like some.
+const WORDS: [&str; 12] = [
+    "-1",
+    "32767",
+    "32768",
+    "-32768",
+    "-32769",
+    "2147483647",
+    "-2147483649",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "70000",
+    "007",
+    "-0",
+];
+
 /// One call of up to `words` elements.
 fn change(keyspace: &Keyspace, key: &[u8], kind: Kind, seed: u64) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
@@ -81,8 +97,13 @@ fn change(keyspace: &Keyspace, key: &[u8], kind: Kind, seed: u64) -> Result<()> 
     let long = random.random_range(0..60) == 0;
     let integers = random.random_bool(0.7);
     let word = |random: &mut StdRng| {
-        let number: u32 = random.random_range(0..200);
+        let number: i64 = random.random_range(0..200);
         let mut word = number.to_string().into_bytes();
+        if random.random_range(0..40) == 0 {
+            // Integers of all widths, and what is nearly one.
+            let other = WORDS[random.random_range(0..WORDS.len())];
+            word = other.as_bytes().to_vec();
+        }
         if !integers && random.random_bool(0.2) {
             word.resize(word.len() + 10, b'x');
         }
@@ -380,6 +401,67 @@ fn collections_of_before_open_and_are_converted_as_they_are_written() -> Result<
     Ok(())
 }
 
+/// Sets of integers that are texts show the same as those of numbers, and become such with the first change.
+#[test]
+fn texts_of_integers_open_and_are_converted_as_they_are_written() -> Result<()> {
+    const TEXTS: &[u8] = b"\x01\x02\x03\0\x02-7\x011\x0570000";
+    const NUMBERS: &[u8] = b"\x01\x0a\x03\0\xf9\xff\xff\xff\x01\0\0\0\x70\x11\x01\0";
+    type Change = fn(&Keyspace) -> Result<()>;
+    let changes: [(&[u8], Change); 6] = [
+        (b"key", |keyspace| {
+            let add = |keys: &mut OneUpdate<'_, '_>| keys.fields()?.add(b"0").map(drop);
+            keyspace.update_one(0, b"key", at(0), Kind::Set, add)
+        }),
+        (b"key", |keyspace| {
+            let remove = |keys: &mut OneUpdate<'_, '_>| keys.fields()?.remove(b"1").map(drop);
+            keyspace.update_one(0, b"key", at(0), Kind::Set, remove)
+        }),
+        (b"key", |keyspace| {
+            keyspace.update_many(&[(0, b"key")], at(0), |keys| {
+                keys.fields(0, Kind::Set)?.add(b"0").map(drop)
+            })
+        }),
+        (b"key", |keyspace| {
+            keyspace.update_many(&[(0, b"key")], at(0), |keys| {
+                keys.fields(0, Kind::Set)?.remove(b"1").map(drop)
+            })
+        }),
+        (b"other", |keyspace| {
+            let keys: [(usize, &[u8]); 2] = [(0, b"key"), (0, b"other")];
+            keyspace.update_many(&keys, at(0), |slots| slots.move_value(0, 1).map(drop))
+        }),
+        (b"other", |keyspace| {
+            let keys: [(usize, &[u8]); 2] = [(0, b"key"), (0, b"other")];
+            keyspace.update_many(&keys, at(0), |slots| slots.copy_value(0, 1).map(drop))
+        }),
+    ];
+    for (case, (key, change)) in changes.into_iter().enumerate() {
+        let mut found = Vec::new();
+        for record in [TEXTS, NUMBERS] {
+            let (keyspace, store) = fresh(false);
+            keyspace.update(0, b"key", at(0), |key| {
+                key.put(Kind::CompactSet, record, None)
+            })?;
+            let keyspace = over(&store);
+            load(&keyspace)?;
+            let before = shown(&keyspace, b"key")?.expect("the key is there");
+            assert_eq!(before.0, Encoding::Integers);
+            let names = before.1.iter().map(|(name, _)| &name[..]);
+            assert!(names.eq([&b"-7"[..], b"1", b"70000"]));
+            change(&keyspace)?;
+            assert_eq!(store.records(), 1 + usize::from(case == 5));
+            let after = over(&store);
+            load(&after)?;
+            assert_eq!(shown(&after, key)?, shown(&keyspace, key)?);
+            let bytes = keyspace.view(0, key, at(0), |view| view?.compact_bytes())?;
+            found.push((shown(&keyspace, key)?, bytes));
+        }
+        assert_eq!(found[0], found[1], "case {case}");
+        assert_eq!(found[0].1.unwrap_or(0) % 4, 0, "case {case}");
+    }
+    Ok(())
+}
+
 /// A change can have the elements get records of their own.
 #[test]
 fn a_collection_leaves_the_compact_form_when_it_has_to() -> Result<()> {
@@ -411,16 +493,19 @@ fn a_collection_leaves_the_compact_form_when_it_has_to() -> Result<()> {
 /// The start refuses a record that no server writes.
 #[test]
 fn a_damaged_record_is_refused() -> Result<()> {
-    for value in [
-        &b"\x01\0\x02\0\x01a\x01b"[..],
-        b"\x02\0\x01\0\x01a\x01b",
-        b"\x01\x01\x01\0\x01a\x01b",
-        b"x",
+    for (kind, value) in [
+        (Kind::CompactHash, &b"\x01\0\x02\0\x01a\x01b"[..]),
+        (Kind::CompactHash, b"\x02\0\x01\0\x01a\x01b"),
+        (Kind::CompactHash, b"\x01\x01\x01\0\x01a\x01b"),
+        (Kind::CompactHash, b"x"),
+        (Kind::CompactHash, b"\x01\x06\x01\0\x01\0"),
+        (Kind::CompactSet, b"\x01\x06\x02\0\x01\0"),
+        (Kind::CompactSet, b"\x01\x06\x02\0\x02\0\x01\0"),
+        (Kind::CompactSet, b"\x01\x0a\x01\0\x01\0\0\0"),
+        (Kind::CompactSet, b"\x01\x16\x01\0\x01\0"),
     ] {
         let (keyspace, store) = fresh(false);
-        keyspace.update(0, b"key", at(0), |key| {
-            key.put(Kind::CompactHash, value, None)
-        })?;
+        keyspace.update(0, b"key", at(0), |key| key.put(kind, value, None))?;
         assert!(load(&over(&store)).is_err(), "{value:?}");
     }
     Ok(())

@@ -6,15 +6,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
-
 use super::error::PoolError;
 use super::root::{FORMAT_WITH_EXTENTS, HEADER_BYTES, HeaderFault, PoolHeader, RawHeader};
 use super::{LAYOUT, POOL_BYTES_MIN, lanes};
-
-/// The unit of a file's count of blocks.
-const BLOCK_BYTES: u64 = 512;
 
 // The offsets of libpmemobj's fields that this file reads: format 6 of its pools, unchanged since version 1.5.
 const SIGNATURE: &[u8; 8] = b"PMEMOBJ\0";
@@ -22,9 +16,9 @@ const MAJOR_AT: u64 = 8;
 const MAJOR: u32 = 6;
 const LAYOUT_AT: u64 = 4096;
 const LAYOUT_BYTES: usize = 1024;
-const HEAP_OFFSET_AT: u64 = 5136;
+pub(super) const HEAP_OFFSET_AT: u64 = 5136;
 pub(super) const ROOT_OFFSET_AT: u64 = 6144;
-const HEAP_SIZE_AT: u64 = 6176;
+pub(super) const HEAP_SIZE_AT: u64 = 6176;
 
 /// Whether the path is a device DAX node, which has no file length and cannot be read.
 pub fn is_device(path: &Path) -> bool {
@@ -36,28 +30,6 @@ pub fn is_device(path: &Path) -> bool {
     let subsystem = format!("/sys/dev/char/{major}:{minor}/subsystem");
     metadata.file_type().is_char_device()
         && fs::read_link(subsystem).is_ok_and(|subsystem| subsystem.ends_with("dax"))
-}
-
-/// Has the file system give the pool all of its blocks: a store into a hole that it cannot fill kills the process.
-pub(super) fn reserve(path: &Path) -> Result<(), PoolError> {
-    let io = |error: io::Error| PoolError::from_io(path, &error);
-    let metadata = fs::metadata(path).map_err(io)?;
-    let length = metadata.len();
-    if metadata.blocks() * BLOCK_BYTES >= length {
-        return Ok(());
-    }
-    let file = File::options().write(true).open(path).map_err(io)?;
-    let bytes = nix::libc::off_t::try_from(length).unwrap_or(nix::libc::off_t::MAX);
-    let reserved = fallocate(&file, FallocateFlags::empty(), 0, bytes);
-    if let Err(Errno::ENOSPC | Errno::EDQUOT) = reserved {
-        return Err(PoolError::FileSystemFull {
-            path: path.to_owned(),
-            bytes: length,
-            bytes_free: directory_of(path).map_or(0, super::create::free_bytes),
-        });
-    }
-    // Any other error is that of a file system that cannot say beforehand, or of one that packs what it stores.
-    Ok(())
 }
 
 /// Reads the header of the pool at `path` without libpmemobj, and refuses files that libpmemobj would crash on.
@@ -102,7 +74,7 @@ pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
             &format!("it is a pool of layout \"{layout}\""),
         ));
     }
-    let major = (read(MAJOR_AT)? & 0xffff_ffff) as u32;
+    let major = major(&file).map_err(|error| PoolError::from_io(path, &error))?;
     if major != MAJOR {
         // In another format the fields below would mean something else.
         return Err(damaged(&format!(
@@ -212,6 +184,15 @@ pub(super) fn read_u64(file: &File, at: u64) -> io::Result<u64> {
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, at)?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+fn major(file: &File) -> io::Result<u32> {
+    Ok((read_u64(file, MAJOR_AT)? & 0xffff_ffff) as u32)
+}
+
+/// Whether the fields of libpmemobj lie where this program reads them.
+pub(super) fn is_known_format(file: &File) -> io::Result<bool> {
+    Ok(major(file)? == MAJOR && layout(file)? == LAYOUT.to_bytes())
 }
 
 fn layout(file: &File) -> io::Result<Vec<u8>> {

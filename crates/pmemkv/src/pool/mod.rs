@@ -1,5 +1,6 @@
 //! Pools: one libpmemobj file that several engines share, with a header, statistics and a few durable words.
 
+mod blocks;
 mod create;
 mod error;
 mod file;
@@ -26,11 +27,13 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
 
+use self::blocks::Reserved;
 use super::config::Config;
 use super::database::Database;
 use super::error::Error;
 use super::library;
 use super::persist::Persist;
+pub use blocks::Blocks;
 pub use error::PoolError;
 pub use file::is_device;
 pub use objects::{Allocated, Occupied};
@@ -101,6 +104,7 @@ struct Inner {
     path: PathBuf,
     header: PoolHeader,
     size_bytes: u64,
+    reserved: Reserved,
     open_slots: Mutex<HashSet<u32>>,
     /// The thread that changes words holds it.
     words: Mutex<()>,
@@ -130,16 +134,27 @@ impl Pool {
 
     /// Opens a pool and checks its header. A damaged pool can crash libpmemobj: see [`probe`](super::probe()).
     pub fn open(path: impl AsRef<Path>) -> Result<Self, PoolError> {
+        Self::open_with(path, Blocks::Now)
+    }
+
+    /// [`open`](Self::open), by whoever sees to the blocks that the file lacks.
+    pub fn open_with(path: impl AsRef<Path>, blocks: Blocks) -> Result<Self, PoolError> {
         let path = path.as_ref();
-        if !file::is_device(path) {
+        let reserved = if file::is_device(path) {
+            Reserved::all()
+        } else {
             file::inspect(path)?;
-            file::reserve(path)?;
-        }
-        Self::open_private(path)
+            blocks::reserve(path, blocks)?
+        };
+        Self::open_reserved(path, reserved)
     }
 
     /// [`open`](Self::open) where the process maps pools copy-on-write: the file needs no blocks, so it gets none.
     pub(super) fn open_private(path: &Path) -> Result<Self, PoolError> {
+        Self::open_reserved(path, Reserved::all())
+    }
+
+    fn open_reserved(path: &Path, reserved: Reserved) -> Result<Self, PoolError> {
         if !file::is_device(path) {
             file::inspect(path)?;
             file::check_lanes(path)?;
@@ -168,7 +183,7 @@ impl Pool {
             .decode()
             .map_err(|fault| file::refused(path, &fault))?;
         let format = header.format_version;
-        let pool = opened.into_pool(path, root, header, size_bytes)?;
+        let pool = opened.into_pool(path, root, header, size_bytes, reserved)?;
         if format != root::FORMAT_WITHOUT_COPY {
             pool.restore_words();
         }
@@ -276,6 +291,7 @@ impl Opened {
         root: NonNull<Root>,
         header: PoolHeader,
         size_bytes: u64,
+        reserved: Reserved,
     ) -> Result<Pool, PoolError> {
         // `pobj_stats_enabled`: both the persistent and the transient figures.
         let mut both: c_int = 1;
@@ -305,6 +321,7 @@ impl Opened {
                 path: path.to_owned(),
                 header,
                 size_bytes,
+                reserved,
                 open_slots: Mutex::default(),
                 words: Mutex::default(),
                 has_copy: AtomicBool::new(has_copy),

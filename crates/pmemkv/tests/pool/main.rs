@@ -1,5 +1,6 @@
 //! Pools keep their data, and no file, whatever its bytes, does more than give an error.
 
+mod blocks;
 mod damage;
 mod trust;
 

@@ -466,7 +466,7 @@ impl Store for Packed {
     }
 
     fn work_when_idle(&self, index: &dyn Relocate) -> bool {
-        self.tidy(index) || self.space.prepare_one()
+        self.tidy(index) || self.space.prepare_one() || self.space.reserve_some()
     }
 
     fn wait_for_work(&self, time: Duration) -> bool {

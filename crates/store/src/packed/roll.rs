@@ -146,6 +146,11 @@ impl Roll {
         }
     }
 
+    /// The pool; `None` where the engine does not outlive the process.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
+    }
+
     /// How many segments were made.
     pub fn made(&self) -> u32 {
         u32::try_from(self.state.lock().made).unwrap_or(u32::MAX)

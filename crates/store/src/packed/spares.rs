@@ -20,6 +20,11 @@ const IDLE_SPARES_MAX: u32 = 128;
 /// Of a small pool the idle store makes one of this many shares ready.
 const IDLE_SHARE: u32 = 16;
 
+/// A pool's new objects lie one behind the other, but for what libpmemobj keeps for itself. So much, and one of this many shares of
+/// what is allocated, is had ready behind them.
+const RESERVE_BYTES: u64 = 64 << 20;
+const RESERVE_SHARE: u64 = 128;
+
 /// What the idle store has done.
 #[derive(Debug, Default)]
 pub struct Idle {
@@ -35,6 +40,7 @@ impl Space {
             return Err(StoreError::OutOfMemory);
         }
         let count = self.segments.made_at_once().min(possible);
+        self.reserve_for(count)?;
         let made = match self.make_extent(count) {
             // There may be room for one where there is none for many.
             Ok(None) | Err(Error::OutOfMemory(_)) => self
@@ -62,6 +68,31 @@ impl Space {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Has the file system give the blocks that `count` more segments may take.
+    fn reserve_for(&self, count: u32) -> Result<(), StoreError> {
+        let Some(pool) = self.roll.pool() else {
+            return Ok(());
+        };
+        let allocated = pool
+            .stats()
+            .map_err(|error| StoreError::Engine(error.to_string()))?
+            .allocated_bytes;
+        let more = u64::from(count) * self.segments.segment_bytes() as u64;
+        let bytes = allocated + more + allocated / RESERVE_SHARE + RESERVE_BYTES;
+        pool.reserve_to(bytes).map_err(|error| {
+            let made = self.made.load(Ordering::Acquire);
+            tracing::warn!(segments = made, "the pool takes no more segments: {error}");
+            self.made_max.store(made, Ordering::Release);
+            StoreError::OutOfMemory
+        })
+    }
+
+    /// Has the file system give some more of the pool's blocks; `false` if it has given all, or cannot.
+    pub fn reserve_some(&self) -> bool {
+        let pool = self.roll.pool();
+        pool.is_some_and(|pool| matches!(pool.reserve_some(), Ok(true)))
     }
 
     /// Makes so many segments as one value; `None` where that gains nothing.

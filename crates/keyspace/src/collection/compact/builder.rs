@@ -2,7 +2,11 @@
 
 use redis_core::numbers::parse_i64;
 
-use super::{Body, Item, ShortScore, begin, compare_scored, finish, item_bytes, push_item};
+use super::integers::{self, Integers};
+use super::{
+    Body, HEADER_BYTES, Item, ShortScore, Texts, begin, compare_scored, finish, item_bytes,
+    push_item,
+};
 use crate::collection::limits::{LISTPACK_BYTES, element_bytes};
 use crate::collection::{Encoding, FormLimits, elements};
 use crate::{KeyspaceError, Kind};
@@ -49,7 +53,20 @@ impl Builder {
 
     /// The elements so far.
     pub fn body(&self) -> Body<'_> {
-        Body::of_parts(self.kind, self.encoding, self.len, &self.record)
+        match Integers::of_record(&self.record) {
+            Some(integers) => Body::Integers(integers),
+            None => Body::Texts(self.texts()),
+        }
+    }
+
+    /// The elements so far of what is no set of integers.
+    fn texts(&self) -> Texts<'_> {
+        Texts {
+            kind: self.kind,
+            encoding: self.encoding,
+            len: self.len,
+            entries: self.record.get(HEADER_BYTES..).unwrap_or_default(),
+        }
     }
 
     /// Adds an element that it does not have; of a sorted set the value holds the score's eight bytes. Returns `false`, and
@@ -86,6 +103,12 @@ impl Builder {
             };
             limits.after(self.kind, self.encoding, len, name, value_bytes)
         };
+        if self.kind == Kind::Set && encoding != Encoding::Full {
+            if encoding == Encoding::Integers {
+                return Ok(self.push_integer(limits, name));
+            }
+            self.leave_integers();
+        }
         let bytes = self
             .record
             .len()
@@ -98,10 +121,6 @@ impl Builder {
             Kind::SortedSet => self.position(|other| {
                 compare_scored((other.score(), other.name), (score, name)).is_lt()
             }),
-            Kind::Set if encoding == Encoding::Integers => {
-                let number = parse_i64(name);
-                self.position(|other| parse_i64(other.name) < number)
-            }
             _ => end,
         };
         push_item(&mut self.record, self.kind, item);
@@ -114,9 +133,37 @@ impl Builder {
         Ok(true)
     }
 
+    /// [`push`](Self::push) of a member to a set that stays one of integers.
+    fn push_integer(&mut self, limits: &FormLimits, name: &[u8]) -> bool {
+        let Some(number) = parse_i64(name) else {
+            return false;
+        };
+        if self.len == 0 {
+            integers::append(&mut self.record, &[]);
+        }
+        let bytes = Integers::of_record(&self.record)
+            .map_or(usize::MAX, |integers| integers.record_bytes_with(number));
+        let fits = limits.is_compact(bytes, self.len + 1);
+        if fits {
+            self.len += usize::from(integers::insert(&mut self.record, number));
+        }
+        fits
+    }
+
+    /// Makes texts of integers, if the members are some.
+    fn leave_integers(&mut self) {
+        if let Body::Integers(integers) = self.body() {
+            let mut record = Vec::new();
+            begin(&mut record);
+            let mut space = None;
+            record.extend_from_slice(Body::Integers(integers).texts(&mut space).bytes());
+            self.record = record;
+        }
+    }
+
     /// The offset in the record behind the items that satisfy `before`, which come first.
     fn position(&self, before: impl Fn(Item<'_>) -> bool) -> usize {
-        let mut items = self.body().items();
+        let mut items = self.texts().items();
         let mut at = self.record.len();
         loop {
             let rest = items.rest().len();
@@ -136,7 +183,7 @@ impl Builder {
         if self.len == 0 {
             return None;
         }
-        finish(&mut self.record, self.len, self.encoding)?;
+        finish(&mut self.record, self.len)?;
         Some(&self.record)
     }
 }

@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
+use redis_core::numbers::parse_i64;
+
 use super::{
-    Body, HEADER_BYTES, Item, ShortScore, compare_scored, encode_length, finish, is_same,
-    push_item, push_text, text_bytes,
+    Body, HEADER_BYTES, Item, ShortScore, Texts, compare_scored, encode_length, finish,
+    integers::{self, Integers},
+    is_same, push_item, push_text, text_bytes,
 };
 use crate::collection::limits::LISTPACK_BYTES;
 use crate::collection::list::MORE_IN_LISTPACK_BYTES;
@@ -35,7 +38,10 @@ struct Place {
 }
 
 impl InPlace {
-    /// The collection in a copy of its record.
+    /// The collection in a copy of its record. A set of integers that an earlier version wrote as texts is outgrown.
+    // Otherwise each change of one collection moves the whole of it once more.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub(crate) fn open(
         kind: Kind,
         record: Scratch,
@@ -43,12 +49,13 @@ impl InPlace {
     ) -> Result<Self, KeyspaceError> {
         let body = Body::open(kind, &record)?;
         let (encoding, len) = (body.encoding(), body.len());
+        let is_old = encoding == Encoding::Integers && matches!(body, Body::Texts(_));
         Ok(Self {
             kind: kind.plain(),
             encoding,
             len,
             // A limit may have become lower.
-            is_outgrown: !limits.is_compact(record.len(), len),
+            is_outgrown: is_old || !limits.is_compact(record.len(), len),
             record,
             limits,
             is_changed: false,
@@ -76,18 +83,32 @@ impl InPlace {
     }
 
     /// The elements.
+    #[inline]
     pub fn body(&self) -> Body<'_> {
-        Body::of_parts(self.kind, self.encoding, self.len, &self.record)
+        if self.encoding == Encoding::Integers
+            && let Some(integers) = Integers::of_record(&self.record)
+        {
+            return Body::Integers(integers);
+        }
+        Body::Texts(self.texts())
+    }
+
+    /// The score of a sorted set's member.
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        self.texts().find(member).map(|item| item.score())
     }
 
     /// The record after the changes; `None` if the form has no place for so many elements.
     pub fn finish(&mut self) -> Option<&[u8]> {
-        finish(&mut self.record, self.len, self.encoding)?;
+        finish(&mut self.record, self.len)?;
         Some(&self.record)
     }
 
     /// Sets a field's value; returns whether the field is new.
     pub fn put(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if self.encoding == Encoding::Integers {
+            return self.add_integer(name);
+        }
         let Some(place) = self.place_of(name) else {
             self.append(name, value);
             return true;
@@ -103,15 +124,50 @@ impl InPlace {
 
     /// Adds a member unless it exists; returns whether it is new.
     pub fn add(&mut self, name: &[u8]) -> bool {
-        let is_new = self.body().find(name).is_none();
+        if self.encoding == Encoding::Integers {
+            return self.add_integer(name);
+        }
+        let is_new = self.texts().find(name).is_none();
         if is_new {
             self.append(name, b"");
         }
         is_new
     }
 
+    /// [`add`](Self::add) to a set of integers.
+    #[inline(never)]
+    fn add_integer(&mut self, name: &[u8]) -> bool {
+        let Some(number) = parse_i64(name) else {
+            // The set gets another form.
+            self.outgrow();
+            return true;
+        };
+        let is_new = integers::insert(&mut self.record, number);
+        if is_new {
+            self.len += 1;
+            self.is_changed = true;
+            self.is_outgrown |= self.len > self.limits.set_integers;
+            self.check_bytes();
+        }
+        is_new
+    }
+
+    /// [`remove`](Self::remove) from a set of integers.
+    #[inline(never)]
+    fn remove_integer(&mut self, name: &[u8]) -> bool {
+        let number = parse_i64(name);
+        let was_there = number.is_some_and(|number| integers::remove(&mut self.record, number));
+        self.len -= usize::from(was_there);
+        self.is_changed |= was_there;
+        was_there
+    }
+
     /// Removes the element with that name; returns whether there was one.
+    #[inline]
     pub fn remove(&mut self, name: &[u8]) -> bool {
+        if self.encoding == Encoding::Integers {
+            return self.remove_integer(name);
+        }
         let Some(place) = self.place_of(name) else {
             return false;
         };
@@ -202,7 +258,6 @@ impl InPlace {
         } else {
             0
         };
-        // An intset has an order, and may become another form.
         let fits = self.encoding == Encoding::Compact
             && name.len() + value.len() <= self.limits.compact_bytes_max
             && self
@@ -229,10 +284,21 @@ impl InPlace {
         self.is_outgrown |= !self.limits.is_compact(self.record.len(), self.len);
     }
 
+    /// The elements of what is no set of integers.
+    #[inline]
+    fn texts(&self) -> Texts<'_> {
+        Texts {
+            kind: self.kind,
+            encoding: self.encoding,
+            len: self.len,
+            entries: self.record.get(HEADER_BYTES..).unwrap_or_default(),
+        }
+    }
+
     /// Where the entry with that name lies.
     fn place_of(&self, name: &[u8]) -> Option<Place> {
         let end = self.record.len();
-        let mut items = self.body().items();
+        let mut items = self.texts().items();
         loop {
             let start = end - items.rest().len();
             let item = items.next()?;
@@ -248,7 +314,7 @@ impl InPlace {
     /// Where a member's entry lies, and where one with that score belongs, in the record as it is.
     fn place_by_score(&self, member: &[u8], score: f64) -> (Option<Range<usize>>, usize) {
         let end = self.record.len();
-        let mut items = self.body().items();
+        let mut items = self.texts().items();
         let (mut old, mut at) = (None, None);
         loop {
             let start = end - items.rest().len();
@@ -270,7 +336,7 @@ impl InPlace {
 
     /// Where the element at a position begins; the end for the position behind the last one.
     fn start_of(&self, position: usize) -> usize {
-        let mut items = self.body().items();
+        let mut items = self.texts().items();
         for _ in 0..position {
             items.next();
         }
@@ -322,7 +388,7 @@ impl InPlace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::begin;
+    use super::super::{INTEGERS, begin};
     use super::*;
 
     /// A collection of these elements, each with its value.
@@ -332,7 +398,7 @@ mod tests {
         for &(name, value) in items {
             push_item(&mut record, kind, Item { name, value });
         }
-        finish(&mut record, items.len(), Encoding::Compact);
+        finish(&mut record, items.len());
         InPlace::open(kind, record, FormLimits::default()).expect("a good record")
     }
 
@@ -342,9 +408,9 @@ mod tests {
         let kind = collection.kind;
         let record = collection.finish().expect("few elements");
         let body = Body::check(kind, record).expect("a record without damage");
-        let items = body.items();
-        let copy = |item: Item<'_>| (item.name.to_vec(), item.value.to_vec());
-        items.map(copy).collect()
+        let mut left = Vec::new();
+        body.for_each(|name, value| left.push((name.to_vec(), value.to_vec())));
+        left
     }
 
     fn expect(collection: InPlace, items: &[(&[u8], &[u8])]) {
@@ -365,6 +431,64 @@ mod tests {
         let mut set = collection(Kind::Set, &[(b"a", b"")]);
         assert!(set.add(b"b") && !set.add(b"a"));
         expect(set, &[(b"a", b""), (b"b", b"")]);
+    }
+
+    /// The set of these integers.
+    fn integers(members: &[i64], limits: FormLimits) -> InPlace {
+        let mut record = Scratch::default();
+        begin(&mut record);
+        integers::append(&mut record, members);
+        finish(&mut record, members.len());
+        InPlace::open(Kind::Set, record, limits).expect("a good record")
+    }
+
+    #[test]
+    fn integers_change_where_they_lie() {
+        let limits = FormLimits {
+            set_integers: 4,
+            ..FormLimits::default()
+        };
+        let mut set = integers(&[-5, 7, 40_000], limits);
+        assert!(!set.add(b"7") && !set.remove(b"07") && !set.is_changed());
+        assert!(set.remove(b"40000") && !set.remove(b"40000"));
+        assert_eq!(set.body().bytes(), [0xfb, 0xff, 7, 0]);
+        assert!(set.add(b"9223372036854775807") && set.put(b"0", b"") && !set.put(b"0", b""));
+        assert_eq!((set.len(), set.body().bytes().len()), (4, 32));
+        expect(
+            set,
+            &[
+                (b"-5", b""),
+                (b"0", b""),
+                (b"7", b""),
+                (b"9223372036854775807", b""),
+            ],
+        );
+        // One more than Redis keeps in an intset, and one that is no integer.
+        for other in ["1", "01", "x", ""] {
+            let mut set = integers(&[2, 3, 4, 5], limits);
+            assert!(set.add(other.as_bytes()) && set.is_outgrown(), "{other}");
+        }
+        // As an earlier version wrote it.
+        let mut record = Scratch::default();
+        begin(&mut record);
+        push_text(&mut record, b"1");
+        finish(&mut record, 1);
+        record[1] = INTEGERS;
+        let old = InPlace::open(Kind::Set, record, limits);
+        assert!(old.is_ok_and(|set| set.is_outgrown()));
+    }
+
+    #[test]
+    fn as_many_integers_as_an_intset_has_are_one_record() {
+        let full = |number: i64| {
+            let mut set = integers(&[0], FormLimits::default());
+            (1..512i64).for_each(|number| _ = set.add(number.to_string().as_bytes()));
+            assert!(!set.is_outgrown() && set.body().bytes().len() == 1024);
+            set.add(number.to_string().as_bytes());
+            set.is_outgrown()
+        };
+        // One that is there, one too many, and one for which all of them get wider.
+        assert!(!full(511) && full(512) && full(70_000));
     }
 
     #[test]

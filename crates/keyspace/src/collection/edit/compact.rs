@@ -5,9 +5,9 @@ use smallvec::SmallVec;
 
 use super::{
     Body, Collection, Edit, ElementEdit, ElementEdits, Encoding, FormLimits, ID_BYTES, Shape,
-    Source, What, decode_score, form,
+    Source, Texts, What, decode_score, form,
 };
-use crate::collection::compact::{Item, ShortScore, compare_scored};
+use crate::collection::compact::{Item, ShortScore, Unpacked, compare_scored};
 use crate::collection::elements::encode_score;
 use crate::collection::view::form_of;
 use crate::{Keyspace, KeyspaceError, Kind};
@@ -31,6 +31,8 @@ impl Edit {
         out: &mut Vec<u8>,
     ) -> Result<Rewritten, KeyspaceError> {
         let limits = keyspace.form_limits();
+        let mut space = None;
+        let old = old.texts(&mut space);
         let start = out.len();
         form::begin(out);
         let (len, encoding) = match &self.what {
@@ -38,7 +40,7 @@ impl Edit {
                 let after = edits.encoding_after(self.kind, old.len(), old.encoding(), &limits);
                 let is_small = !edits.leaves_compact
                     && !edits.bring_deadlines()
-                    && edits.given_bytes() <= limits.compact_bytes_max;
+                    && edits.given_bytes(after) <= limits.compact_bytes_max;
                 if is_small && after != Encoding::Full {
                     edits.rewrite(keyspace, self.kind, old, after, out);
                 }
@@ -51,8 +53,9 @@ impl Edit {
         let len = len
             .filter(|&len| encoding != Encoding::Full && limits.is_compact(out.len() - start, len));
         if let Some(len) = len
-            && form::finish(&mut out[start..], len, encoding).is_some()
+            && form::finish(&mut out[start..], len).is_some()
         {
+            debug_assert!(Body::open(self.kind, &out[start..]).is_ok());
             return Ok(Rewritten::Compact);
         }
         out.truncate(start);
@@ -64,6 +67,8 @@ impl Edit {
     pub fn leave_compact(&mut self, keyspace: &Keyspace, id: u64, old: Body<'_>, to: Encoding) {
         self.id = id;
         self.encoding = Some(to);
+        let mut space = None;
+        let old = old.texts(&mut space);
         match &mut self.what {
             What::Elements(edits) => edits.leave_compact(keyspace, id, self.kind, old, to),
             What::List(edits) => edits.leave_compact(old),
@@ -143,7 +148,7 @@ impl ElementEdits {
     }
 
     /// Whether the members of a set are integers in ascending order before the changes.
-    fn is_of_integers(&self, kind: Kind, old: Body<'_>, limits: &FormLimits) -> bool {
+    fn is_of_integers(&self, kind: Kind, old: Texts<'_>, limits: &FormLimits) -> bool {
         let is_set = kind == Kind::Set && old.encoding() == Encoding::Integers;
         is_set && (old.len() > 0 || self.begins_as(limits) == Encoding::Integers)
     }
@@ -153,8 +158,11 @@ impl ElementEdits {
         self.list.iter().any(|edit| edit.expires_at.is_some())
     }
 
-    /// How many bytes the changes bring.
-    fn given_bytes(&self) -> usize {
+    /// How many bytes the changes bring to a record of that form, at least.
+    fn given_bytes(&self, after: Encoding) -> usize {
+        if after == Encoding::Integers {
+            return self.list.len().saturating_mul(2);
+        }
         let texts = self.list.iter().filter_map(|edit| {
             let value = edit.value.as_ref()?;
             Some(edit.key.len() - ID_BYTES + value.len())
@@ -172,7 +180,11 @@ impl ElementEdits {
     }
 
     /// The elements that the edits leave: those that were there in their order, then new ones as they came.
-    fn left<'l>(&'l self, keyspace: &'l Keyspace, old: Body<'l>) -> impl Iterator<Item = Item<'l>> {
+    fn left<'l>(
+        &'l self,
+        keyspace: &'l Keyspace,
+        old: Texts<'l>,
+    ) -> impl Iterator<Item = Item<'l>> {
         let stored = old.items().filter_map(move |item| {
             let Some(position) = self.of_stored(keyspace, item.name) else {
                 return Some(item);
@@ -202,15 +214,21 @@ impl ElementEdits {
         &self,
         keyspace: &Keyspace,
         kind: Kind,
-        old: Body<'_>,
+        old: Texts<'_>,
         after: Encoding,
         out: &mut Vec<u8>,
     ) {
         match kind {
             Kind::SortedSet => self.rewrite_scored(keyspace, old, out),
+            Kind::Set if after == Encoding::Integers => {
+                let left = self.left(keyspace, old);
+                let mut numbers: Unpacked = left.filter_map(|item| parse_i64(item.name)).collect();
+                numbers.sort_unstable();
+                form::append_integers(out, &numbers);
+            }
             Kind::Set if self.is_of_integers(kind, old, &keyspace.form_limits()) => {
                 let mut left: SmallVec<[Item<'_>; 32]> = self.left(keyspace, old).collect();
-                sort_integers(&mut left, after);
+                sort_integers(&mut left);
                 for item in left {
                     form::push_item(out, kind, item);
                 }
@@ -220,7 +238,7 @@ impl ElementEdits {
     }
 
     /// Copies the entries and replaces, removes and appends those that are edited.
-    fn splice(&self, keyspace: &Keyspace, kind: Kind, old: Body<'_>, out: &mut Vec<u8>) {
+    fn splice(&self, keyspace: &Keyspace, kind: Kind, old: Texts<'_>, out: &mut Vec<u8>) {
         let bytes = old.bytes();
         let changed = self.list.iter().filter(|edit| !edit.keeps_value);
         let mut left = changed.filter(|edit| edit.current.is_some()).count();
@@ -253,7 +271,7 @@ impl ElementEdits {
     }
 
     /// Appends the members of a sorted set in the order of their scores.
-    fn rewrite_scored(&self, keyspace: &Keyspace, old: Body<'_>, out: &mut Vec<u8>) {
+    fn rewrite_scored(&self, keyspace: &Keyspace, old: Texts<'_>, out: &mut Vec<u8>) {
         let mut scored: SmallVec<[(f64, &[u8]); 4]> = self
             .list
             .iter()
@@ -290,7 +308,7 @@ impl ElementEdits {
         keyspace: &Keyspace,
         id: u64,
         kind: Kind,
-        old: Body<'_>,
+        old: Texts<'_>,
         to: Encoding,
     ) {
         let is_of_integers = self.is_of_integers(kind, old, &keyspace.form_limits());
@@ -359,15 +377,11 @@ impl ElementEdits {
     }
 }
 
-/// Sorts a set that was an intset: all of its members if it still is one, otherwise those before the first that is no
-/// integer, since Redis copies the integers in sorted order and puts new members behind them.
-fn sort_integers(members: &mut [Item<'_>], after: Encoding) {
+/// Sorts the members of a set that was an intset before the first that is no integer, since Redis copies the integers in sorted
+/// order and puts new members behind them.
+fn sort_integers(members: &mut [Item<'_>]) {
     let other = members
         .iter()
         .position(|member| parse_i64(member.name).is_none());
-    let integers = match after {
-        Encoding::Integers => members.len(),
-        _ => other.unwrap_or(0),
-    };
-    members[..integers].sort_by_key(|member| parse_i64(member.name));
+    members[..other.unwrap_or(0)].sort_by_key(|member| parse_i64(member.name));
 }

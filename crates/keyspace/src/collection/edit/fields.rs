@@ -45,7 +45,7 @@ impl FieldsEdit<'_> {
     ) -> Result<Option<R>, KeyspaceError> {
         match self {
             Self::Staged(fields) => fields.get(name, f),
-            Self::InPlace(fields) => Ok(fields.body().find(name).map(|item| f(item.value))),
+            Self::InPlace(fields) => Ok(fields.body().find(name).map(f)),
         }
     }
 
@@ -85,6 +85,7 @@ impl FieldsEdit<'_> {
     }
 
     /// Removes an element; returns whether it existed.
+    #[inline]
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         match self {
             Self::Staged(fields) => fields.remove(name),
@@ -165,7 +166,7 @@ impl StagedFields<'_> {
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
         if let Some(body) = self.locked.body() {
-            return Ok(body.find(name).map(|item| f(item.value)));
+            return Ok(body.find(name).map(f));
         }
         let stored = self.live(hash, name)?;
         let source = Source::new(self.keyspace, self.id);

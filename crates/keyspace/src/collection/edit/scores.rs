@@ -35,7 +35,7 @@ impl ScoresEdit<'_> {
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         match self {
             Self::Staged(scores) => scores.score(member),
-            Self::InPlace(scores) => Ok(scores.body().find(member).map(|item| item.score())),
+            Self::InPlace(scores) => Ok(scores.score(member)),
         }
     }
 
@@ -49,7 +49,7 @@ impl ScoresEdit<'_> {
         match self {
             Self::Staged(scores) => scores.change(member, f),
             Self::InPlace(scores) => {
-                let old = scores.body().find(member).map(|item| item.score());
+                let old = scores.score(member);
                 let (result, new) = f(old)?;
                 if let Some(new) = new {
                     scores.set_score(member, new);
@@ -187,10 +187,10 @@ fn scored(
     member: &[u8],
 ) -> Result<Option<Stored>, KeyspaceError> {
     if let Some(body) = collection.body() {
-        return Ok(body.find(member).map(|item| Stored {
+        return Ok(body.score(member).map(|score| Stored {
             located: Located::in_key(),
             expired: false,
-            score: item.score(),
+            score,
         }));
     }
     let Some(located) = stored(keyspace, collection, id, hash, member)? else {

@@ -2,7 +2,7 @@
 
 use super::{End, ListEdits, ListItem};
 use crate::KeyspaceError;
-use crate::collection::compact::{Body, Item, push_text};
+use crate::collection::compact::{Item, Texts, push_text};
 use crate::collection::elements::encode_label;
 use crate::collection::limits::{LISTPACK_BYTES, element_bytes};
 use crate::collection::sequence::Sequence;
@@ -17,7 +17,7 @@ impl ListEdits {
     /// Where that is a quicklist, the entries may be missing.
     pub(in crate::collection) fn rewrite(
         &self,
-        old: Body<'_>,
+        old: Texts<'_>,
         limits: &FormLimits,
         out: &mut Vec<u8>,
     ) -> (Option<usize>, Encoding) {
@@ -55,7 +55,7 @@ impl ListEdits {
     }
 
     /// Makes these the edits of an empty list with elements: they push what the compact list has after the changes.
-    pub(in crate::collection) fn leave_compact(&mut self, old: Body<'_>) {
+    pub(in crate::collection) fn leave_compact(&mut self, old: Texts<'_>) {
         let mut left = Vec::with_capacity(old.len() + 1);
         let mut bytes = Vec::new();
         self.for_left(old, |element| {
@@ -169,7 +169,7 @@ impl ListEdits {
 
     /// Calls `f` with each element between the pushed ones: those of the old list that stay, as the changes set them, and
     /// the inserted one.
-    fn for_left(&self, old: Body<'_>, mut f: impl FnMut(&[u8])) {
+    fn for_left(&self, old: Texts<'_>, mut f: impl FnMut(&[u8])) {
         let mut removed = self.removed.iter().peekable();
         let stay = self.popped[0]..old.len().saturating_sub(self.popped[1]);
         for (position, Item { name, .. }) in old.items().enumerate() {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::clock::random_below;
-use crate::collection::compact::Body;
+use crate::collection::compact::{Body, Names};
 use crate::collection::source::Source;
 use crate::collection::{Encoding, in_order};
 use crate::index::{Found, Index, IndexKey, Located, Named};
@@ -130,7 +130,7 @@ impl<'a> Fields<'a> {
                 .find(name)?
                 .map(|found| elements.source.read(name, found.location, f))
                 .transpose(),
-            FieldsShape::Compact(body) => Ok(body.find(name).map(|item| f(item.value))),
+            FieldsShape::Compact(body) => Ok(body.find(name).map(f)),
         }
     }
 
@@ -141,14 +141,25 @@ impl<'a> Fields<'a> {
     ) -> Result<impl Iterator<Item = Result<IndexKey, KeyspaceError>> + use<'a>, KeyspaceError>
     {
         let (elements, compact) = match self.shape {
-            FieldsShape::Elements(elements) => (Some(elements.entries()?), None),
-            FieldsShape::Compact(body) => (None, Some(body.items())),
+            FieldsShape::Elements(elements) => (Some(elements.entries()?), Names::default()),
+            FieldsShape::Compact(body) => (None, body.names()),
         };
         let elements = elements.into_iter().flatten();
         let elements = elements.map(|named| Ok(named?.key));
-        let compact = compact.into_iter().flatten();
-        let compact = compact.map(|item| Ok(IndexKey::from_slice(item.name)));
-        Ok(elements.chain(compact))
+        Ok(elements.chain(compact.map(Ok)))
+    }
+
+    /// Passes all names to `f`, in the order of [`names`](Self::names).
+    pub fn for_names(&self, mut f: impl FnMut(&[u8])) -> Result<(), KeyspaceError> {
+        match self.shape {
+            FieldsShape::Elements(elements) => {
+                for named in elements.entries()? {
+                    f(&named?.key);
+                }
+            }
+            FieldsShape::Compact(body) => body.for_each(|name, _| f(name)),
+        }
+        Ok(())
     }
 
     /// Passes all fields with their values to `f`, in the order of [`names`](Self::names).
@@ -156,7 +167,7 @@ impl<'a> Fields<'a> {
         let elements = match self.shape {
             FieldsShape::Elements(elements) => elements,
             FieldsShape::Compact(body) => {
-                body.items().for_each(|item| f(item.name, item.value));
+                body.for_each(f);
                 return Ok(());
             }
         };
@@ -197,9 +208,7 @@ impl<'a> Fields<'a> {
             });
         }
         // A small collection is returned whole, as Redis does; the cursor does not matter.
-        for name in self.names()? {
-            visit(&name?);
-        }
+        self.for_names(visit)?;
         Ok(None)
     }
 
@@ -217,11 +226,7 @@ impl<'a> Fields<'a> {
                 };
                 Ok(Some(index.named(entry, &source.names())?.key))
             }
-            FieldsShape::Compact(body) => {
-                let position = random_below(body.len());
-                let item = body.items().nth(position);
-                Ok(item.map(|item| IndexKey::from_slice(item.name)))
-            }
+            FieldsShape::Compact(body) => Ok(body.name_at(random_below(body.len()))),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use smallvec::SmallVec;
 
 use crate::KeyspaceError;
-use crate::collection::compact::{Body, Item};
+use crate::collection::compact::{Item, Texts};
 use crate::collection::elements::encode_label;
 use crate::collection::limits::{LISTPACK_BYTES, element_bytes};
 use crate::collection::list::ListItem;
@@ -27,7 +27,7 @@ enum ListShape<'a> {
         /// Redis's form of the list, if it is known.
         encoding: Option<Encoding>,
     },
-    Compact(Body<'a>),
+    Compact(Texts<'a>),
 }
 
 impl<'a> List<'a> {
@@ -44,8 +44,8 @@ impl<'a> List<'a> {
         Self { shape }
     }
 
-    pub(super) fn compact(body: Body<'a>) -> Self {
-        let shape = ListShape::Compact(body);
+    pub(super) fn compact(texts: Texts<'a>) -> Self {
+        let shape = ListShape::Compact(texts);
         Self { shape }
     }
 
@@ -53,7 +53,7 @@ impl<'a> List<'a> {
     pub(super) fn compact_bytes(&self) -> Option<usize> {
         match self.shape {
             ListShape::Elements { .. } => None,
-            ListShape::Compact(body) => Some(body.bytes().len()),
+            ListShape::Compact(texts) => Some(texts.bytes().len()),
         }
     }
 
@@ -61,7 +61,7 @@ impl<'a> List<'a> {
     pub fn len(&self) -> usize {
         match self.shape {
             ListShape::Elements { items, .. } => items.len(),
-            ListShape::Compact(body) => body.len(),
+            ListShape::Compact(texts) => texts.len(),
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> List<'a> {
     /// The form in which Redis would keep it.
     pub fn encoding(&self) -> Result<Encoding, KeyspaceError> {
         match self.shape {
-            ListShape::Compact(body) => Ok(body.encoding()),
+            ListShape::Compact(texts) => Ok(texts.encoding()),
             ListShape::Elements {
                 encoding: Some(encoding),
                 ..
@@ -95,7 +95,7 @@ impl<'a> List<'a> {
                 .get(position)
                 .map(|item| source.read(&encode_label(item.label), item.location, f))
                 .transpose(),
-            ListShape::Compact(body) => Ok(body.items().nth(position).map(|item| f(item.name))),
+            ListShape::Compact(texts) => Ok(texts.items().nth(position).map(|item| f(item.name))),
         }
     }
 
@@ -108,8 +108,8 @@ impl<'a> List<'a> {
     ) -> Result<(), KeyspaceError> {
         let (source, items) = match self.shape {
             ListShape::Elements { source, items, .. } => (source, items),
-            ListShape::Compact(body) => {
-                let items = body.items().skip(range.start).take(range.len());
+            ListShape::Compact(texts) => {
+                let items = texts.items().skip(range.start).take(range.len());
                 if reversed {
                     let items: SmallVec<[Item<'_>; 32]> = items.collect();
                     let _ = items.iter().rev().try_for_each(|item| f(item.name));

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::fields::scan;
 use crate::collection::Encoding;
-use crate::collection::compact::{Body, compare_scored};
+use crate::collection::compact::{Texts, compare_scored};
 use crate::collection::elements::decode_score;
 use crate::collection::scores::ScoreIndex;
 use crate::collection::source::Source;
@@ -25,7 +25,7 @@ enum ScoresShape<'a> {
         ranked: &'a ScoreIndex,
         encoding: Encoding,
     },
-    Compact(Body<'a>),
+    Compact(Texts<'a>),
 }
 
 impl<'a> Scores<'a> {
@@ -38,8 +38,8 @@ impl<'a> Scores<'a> {
         Self { shape }
     }
 
-    pub(super) fn compact(body: Body<'a>) -> Self {
-        let shape = ScoresShape::Compact(body);
+    pub(super) fn compact(texts: Texts<'a>) -> Self {
+        let shape = ScoresShape::Compact(texts);
         Self { shape }
     }
 
@@ -47,7 +47,7 @@ impl<'a> Scores<'a> {
     pub(super) fn compact_bytes(&self) -> Option<usize> {
         match self.shape {
             ScoresShape::Elements { .. } => None,
-            ScoresShape::Compact(body) => Some(body.bytes().len()),
+            ScoresShape::Compact(texts) => Some(texts.bytes().len()),
         }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Scores<'a> {
     pub fn len(&self) -> usize {
         match self.shape {
             ScoresShape::Elements { ranked, .. } => ranked.len(),
-            ScoresShape::Compact(body) => body.len(),
+            ScoresShape::Compact(texts) => texts.len(),
         }
     }
 
@@ -68,7 +68,7 @@ impl<'a> Scores<'a> {
     pub fn encoding(&self) -> Encoding {
         match self.shape {
             ScoresShape::Elements { encoding, .. } => encoding,
-            ScoresShape::Compact(body) => body.encoding(),
+            ScoresShape::Compact(texts) => texts.encoding(),
         }
     }
 
@@ -76,7 +76,7 @@ impl<'a> Scores<'a> {
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         let (source, ranked) = match self.shape {
             ScoresShape::Elements { source, ranked, .. } => (source, ranked),
-            ScoresShape::Compact(body) => return Ok(body.find(member).map(|item| item.score())),
+            ScoresShape::Compact(texts) => return Ok(texts.find(member).map(|item| item.score())),
         };
         let hash = source.keyspace.hashing.hash(member);
         let Some(found) = ranked.members().get(hash, member, &source.names())? else {
@@ -92,7 +92,7 @@ impl<'a> Scores<'a> {
     pub fn rank(&self, score: f64, member: &[u8]) -> usize {
         match self.shape {
             ScoresShape::Elements { ranked, .. } => ranked.rank(score, member),
-            ScoresShape::Compact(body) => body
+            ScoresShape::Compact(texts) => texts
                 .items()
                 .take_while(|item| {
                     compare_scored((item.score(), item.name), (score, member)).is_lt()
@@ -106,7 +106,7 @@ impl<'a> Scores<'a> {
     pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
         match self.shape {
             ScoresShape::Elements { ranked, .. } => ranked.partition_point(before),
-            ScoresShape::Compact(body) => body
+            ScoresShape::Compact(texts) => texts
                 .items()
                 .take_while(|item| before(item.score(), item.name))
                 .count(),
@@ -120,8 +120,8 @@ impl<'a> Scores<'a> {
     ) -> impl DoubleEndedIterator<Item = (&'a [u8], f64)> + use<'a> {
         match self.shape {
             ScoresShape::Elements { ranked, .. } => Ranked::Elements(ranked.range(ranks)),
-            ScoresShape::Compact(body) => {
-                let items = body.items().skip(ranks.start).take(ranks.len());
+            ScoresShape::Compact(texts) => {
+                let items = texts.items().skip(ranks.start).take(ranks.len());
                 let scored = items.map(|item| (item.name, item.score()));
                 Ranked::Compact(scored.collect::<SmallVec<[_; 16]>>().into_iter())
             }

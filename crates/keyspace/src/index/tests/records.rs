@@ -134,8 +134,15 @@ impl<'h> Table<'h> {
 
     /// See [`Index::expired`].
     pub fn expired(&mut self, now: Millis, limit: usize) -> Vec<IndexKey> {
-        let expired = self.index.expired(now, limit, &self.records);
-        expired.expect("all records can be read")
+        let mut all = Vec::new();
+        loop {
+            let expired = self.index.expired(now, limit - all.len(), &self.records);
+            let (keys, done) = expired.expect("all records can be read");
+            all.extend(keys);
+            if done || all.len() == limit {
+                return all;
+            }
+        }
     }
 
     /// See [`Index::scan`].
