@@ -74,4 +74,6 @@ pub enum Rank {
     ExpiredTurn,
     /// The marks of what has expired.
     Expired,
+    /// The lists of segments by serial number and by how much of them is in use.
+    SegmentLists,
 }

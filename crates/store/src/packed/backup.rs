@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::accounts::Waiting;
 use super::header::{Header, HeaderError, VERSION_WITHOUT_PLACE};
 use super::record::{Binding, Record};
 use super::roll::Roll;
@@ -49,7 +50,7 @@ struct Keeping<'a>(&'a Packed);
 
 impl Drop for Keeping<'_> {
     fn drop(&mut self) {
-        self.0.space.kept().let_go_of_all();
+        self.0.space.let_go_of_all();
         self.0.ring();
     }
 }
@@ -110,6 +111,8 @@ impl Packed {
         copy.make(used.map_or(0, |last| last + 1), job)?;
         let _keeping = Keeping(self);
         let moment = self.note_moment(pool, job)?;
+        let kept: Vec<u32> = moment.segments.iter().map(|noted| noted.segment).collect();
+        self.space.file_kept(&kept);
         self.fill(copy, pool, &moment, job)?;
         // Closed: what follows is the file system's.
         job.rest(Duration::ZERO)?;
@@ -189,7 +192,7 @@ impl Packed {
             // What the compaction wants most goes first, where it wants something.
             let hurried = self.needs() > Upkeep::Nothing;
             let wanted = hurried
-                .then(|| self.space.victim(&|segment| self.space.kept().has(segment)))
+                .then(|| self.space.victim(Waiting::ForBackup, &|_| true))
                 .flatten();
             let wanted = wanted.and_then(|wanted| {
                 let at = noted.binary_search_by_key(&wanted, |noted| noted.segment);
@@ -201,7 +204,7 @@ impl Packed {
                 return Err(BackupError::PoolShort);
             };
             self.read_segment(noted, header, &mut value)?;
-            self.space.kept().let_go(noted.segment);
+            self.space.let_go(noted.segment);
             check_records(noted, header, &value[SEGMENT_HEADER_BYTES..])?;
             copy.fill(noted.segment, &value)?;
             job.note_copied(noted.committed as u64);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use lock_order::{Mutex, Rank};
 
 use super::Packed;
+use super::accounts::Waiting;
 use super::header::Which;
 use super::log::Log;
 use super::record::{Form, Record, Spot};
@@ -28,6 +29,9 @@ pub(super) const SLICE: Duration = Duration::from_millis(1);
 /// A transaction gives up after it found nothing to do more than this many times in a row. Once is not enough: the
 /// store's thread may have just ended the search.
 const IDLE_MAX: usize = 3;
+
+/// So many empty segments are freed after one commit and one mark of the index: the mark takes all shards one by one.
+const FREED_AT_ONCE: usize = 64;
 
 /// What the compaction works for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,18 +222,30 @@ impl Packed {
         }
     }
 
-    /// Frees the segments that hold no live record and no tombstone that is needed.
+    /// Frees the segments that hold no live record and no tombstone that is needed. No log appends to them and no record of them
+    /// comes back to life, so one commit and one mark of the index, made after they were found empty, serve many of them.
     fn give_back_empty(&self, index: &dyn Relocate) -> Result<Worked, StoreError> {
         let mut worked = Worked::Nothing;
-        while let Some(segment) = self.space.empty_one(&|segment| self.may_go(segment)) {
+        let pinned = self.front.pinned_here();
+        let may_go = |segment: u32| !pinned.contains(&segment) && !self.space.kept().has(segment);
+        loop {
+            let empty = self.space.empty_ones(FREED_AT_ONCE, &may_go);
+            if empty.is_empty() {
+                return Ok(worked);
+            }
             if !self.commit_all_soon()? {
                 return Ok(Worked::Elsewhere);
             }
             index.settle();
-            self.give_back(segment)?;
-            worked = Worked::Some;
+            for segment in empty {
+                // Tombstones in the rest may supersede records in this one.
+                if !may_go(segment) {
+                    break;
+                }
+                self.give_back(segment)?;
+                worked = Worked::Some;
+            }
         }
-        Ok(worked)
     }
 
     /// Commits all that is staged. Returns `false` if a transaction holds the front log: it may be waiting for the
@@ -241,11 +257,6 @@ impl Packed {
                 .compaction
                 .log()
                 .commit_soon(&self.space, &self.metadata)?)
-    }
-
-    /// Whether a segment may be emptied now.
-    fn may_go(&self, segment: u32) -> bool {
-        !self.front.is_pinned(segment) && !self.space.kept().has(segment)
     }
 
     /// Makes room for `bytes` inside the transaction of this thread, until `until` or until nothing more can be freed.
@@ -277,16 +288,18 @@ impl Packed {
         // The compaction seals its own old segment: otherwise no tombstone could ever be dropped.
         let oldest = self.space.oldest_serial(None);
         self.compaction.log.seal(&self.space, oldest);
+        let pinned = self.front.pinned_here();
+        let may_go = |segment: u32| !pinned.contains(&segment);
         if aim == Aim::Tidiness {
-            return self.space.mostly_garbage(&|segment| self.may_go(segment));
+            return self.space.mostly_garbage(&may_go);
         }
-        let next = || self.space.victim(&|segment| self.may_go(segment));
+        let next = || self.space.victim(Waiting::ForCompaction, &may_go);
         next().or_else(|| {
             if !self.space.keeps_what_is_needed() {
                 return None;
             }
             // Writes come before the backup, which finds out when it looks for its next segment.
-            self.space.kept().let_go_of_all();
+            self.space.let_go_of_all();
             next()
         })
     }

@@ -27,6 +27,9 @@ const HELD_BYTES_MAX: usize = 1 << 30;
 /// A collection that has grown past this many entries shrinks to it when the hold ends.
 const KEPT_ENTRIES: usize = 1024;
 
+/// Numbers of segments.
+pub(super) type Pinned = HashSet<u32, FixedState>;
+
 /// What the log knows of the records that the hold staged.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
@@ -50,7 +53,7 @@ pub(super) struct Hold {
     tombstones: HashMap<u32, HashMap<Box<[u8]>, Spot>>,
     /// Segments with records that were staged before the hold and that the hold released. A crash brings the records
     /// back, so the compaction must not empty these segments.
-    pinned: HashSet<u32, FixedState>,
+    pinned: Pinned,
 }
 
 impl Hold {
@@ -421,6 +424,15 @@ impl Log {
     /// Whether the hold of this thread has [pinned](Self::pin) the segment.
     pub(super) fn is_pinned(&self, segment: u32) -> bool {
         self.is_held_here() && self.staging.lock().hold.pinned.contains(&segment)
+    }
+
+    /// The segments that the hold of this thread has [pinned](Self::pin).
+    pub(super) fn pinned_here(&self) -> Pinned {
+        if self.is_held_here() {
+            self.staging.lock().hold.pinned.clone()
+        } else {
+            Pinned::default()
+        }
     }
 
     /// Whether the hold of this thread staged a record.

@@ -36,18 +36,13 @@ impl Kept {
         self.count.load(Ordering::SeqCst) > 0
     }
 
-    /// Keeps a segment no more.
-    pub fn let_go(&self, segment: u32) {
-        if self.flag(segment).swap(false, Ordering::SeqCst) {
+    /// Keeps a segment no more. Returns whether it was kept. The caller files it anew.
+    pub(super) fn let_go(&self, segment: u32) -> bool {
+        let was_kept = self.flag(segment).swap(false, Ordering::SeqCst);
+        if was_kept {
             self.count.fetch_sub(1, Ordering::SeqCst);
         }
-    }
-
-    /// Keeps no segment any more.
-    pub fn let_go_of_all(&self) {
-        for segment in 0..u32::try_from(self.flags.len()).unwrap_or(u32::MAX) {
-            self.let_go(segment);
-        }
+        was_kept
     }
 
     fn flag(&self, segment: u32) -> &AtomicBool {

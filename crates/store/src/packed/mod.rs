@@ -4,6 +4,7 @@
 //! segment, without a copy. A record that was overwritten or removed stays in its segment until the compaction has
 //! copied the live ones out.
 
+mod accounts;
 mod aside;
 mod backup;
 mod compact;

@@ -1,11 +1,11 @@
-//! The accounts of all segments: which ones are free, how many live bytes each other one holds, and which one the
-//! compaction should empty next.
+//! The space of the pool: which segments are free, what the others hold, and how much of all that is left.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lock_order::{Mutex, Rank};
 
-use super::header::{Header, VERSION_WITHOUT_PLACE};
+use super::accounts::{Accounts, Ask, Waiting};
+use super::header::Header;
 use super::kept::Kept;
 use super::record::{Binding, Spot};
 use super::roll::Roll;
@@ -33,36 +33,12 @@ pub const SHORT_MARK: u32 = CRITICAL_MARK - 1;
 /// compaction copies for each byte that it frees; tombstones need room too.
 const EVICT_PERCENT: u64 = 90;
 
-/// The compaction leaves a segment alone that frees less than one of this many shares.
-const MIN_GAIN_SHARE: usize = 64;
-
-/// Up to one of this many shares of a segment may stay empty at its end, because the next record did not fit.
-const END_SHARE: i64 = 16;
-
-/// One segment's account.
-#[derive(Debug, Default)]
-struct Account {
-    /// Which life of the segment this is: later lives have higher numbers. 0 while it is free.
-    serial: AtomicU64,
-    /// Bytes of records that the index knows, and of parts that belong to them.
-    live: AtomicI64,
-    /// Bytes of tombstones and of expired values, which serve as tombstones.
-    tombstone_bytes: AtomicI64,
-    /// 0 while a log appends to it. Once the segment is sealed, a bound above all serial numbers given out when the
-    /// last record was staged here: older records of its keys lie only in segments with lower serial numbers.
-    sealed: AtomicU64,
-    /// Whether its records are bound to their places: in segments of version 1 they are not.
-    has_places: AtomicBool,
-    /// Whether its records were not read when the pool was opened, so that nobody knows of its tombstones.
-    unread: AtomicBool,
-}
-
-/// The account of all segments.
+/// The space of the pool.
 #[derive(Debug)]
 pub struct Space {
     pub(super) segments: Segments,
     pub(super) roll: Roll,
-    accounts: Box<[Account]>,
+    accounts: Accounts,
     free: Mutex<Vec<u32>>,
     /// Length of `free`.
     pub(super) free_count: AtomicU32,
@@ -70,12 +46,9 @@ pub struct Space {
     pub(super) made: AtomicU32,
     /// How many segments can exist. It falls if the pool turns out to have room for fewer.
     pub(super) made_max: AtomicU32,
-    live: AtomicI64,
-    tombstone_bytes: AtomicI64,
     next_serial: AtomicU64,
     /// How many available segments a thread waits for.
     wanted: AtomicU32,
-    kept: Kept,
     pub(super) idle: Idle,
     /// Where the pool is synced each second.
     pub(super) synced: Option<Synced>,
@@ -104,16 +77,13 @@ impl Space {
         let made = segments.count();
         let segments_max = segments_max.max(made);
         Self {
-            accounts: (0..segments_max).map(|_| Account::default()).collect(),
+            accounts: Accounts::new(segments_max, capacity(&segments)),
             free: Mutex::new(Rank::FreeSegments, Vec::new()),
             free_count: AtomicU32::new(0),
             made: AtomicU32::new(made),
             made_max: AtomicU32::new(segments_max),
-            live: AtomicI64::new(0),
-            tombstone_bytes: AtomicI64::new(0),
             next_serial: AtomicU64::new(1),
             wanted: AtomicU32::new(0),
-            kept: Kept::new(segments_max),
             idle: Idle::default(),
             synced: None,
             roll,
@@ -133,30 +103,23 @@ impl Space {
 
     /// Bytes of a segment that records can use.
     pub fn capacity(&self) -> usize {
-        self.segments.segment_bytes() - SEGMENT_HEADER_BYTES
+        capacity(&self.segments)
     }
 
     /// Notes a segment that an earlier process has filled, and the serial number of the next one of its log.
     pub fn found(&self, segment: u32, header: &Header, next: u64) {
-        let account = self.account(segment);
-        account.serial.store(header.serial, Ordering::Relaxed);
-        account.sealed.store(next, Ordering::Relaxed);
-        let has_places = header.version != VERSION_WITHOUT_PLACE;
-        account.has_places.store(has_places, Ordering::Relaxed);
+        self.accounts.found(segment, header, next);
     }
 
     /// Notes that nobody reads the segments that an earlier process has filled. The compaction walks through them before it
     /// frees them, since they may hold tombstones.
     pub fn leave_unread(&self) {
-        for account in &self.accounts {
-            let is_used = account.serial.load(Ordering::Relaxed) != 0;
-            account.unread.store(is_used, Ordering::Relaxed);
-        }
+        self.accounts.leave_unread();
     }
 
     /// Whether nobody has read the segment's records since the open.
     pub fn is_unread(&self, segment: u32) -> bool {
-        self.account(segment).unread.load(Ordering::Relaxed)
+        self.accounts.is_unread(segment)
     }
 
     /// Goes on with this serial number.
@@ -166,7 +129,7 @@ impl Space {
 
     /// What binds a record to its place.
     pub fn binding(&self, segment: u32, offset: usize) -> Binding {
-        let has_places = self.account(segment).has_places.load(Ordering::Relaxed);
+        let has_places = self.accounts.has_places(segment);
         Binding {
             serial: self.serial(segment),
             offset: if has_places { offset } else { 0 },
@@ -193,7 +156,12 @@ impl Space {
 
     /// The serial number of a segment's present life; 0 while it is free.
     pub fn serial(&self, segment: u32) -> u64 {
-        self.account(segment).serial.load(Ordering::Acquire)
+        self.accounts.serial(segment)
+    }
+
+    /// The segment in use that has this serial number.
+    pub fn with_serial(&self, serial: u64) -> Option<u32> {
+        self.accounts.with_serial(serial)
     }
 
     /// Takes a free segment, or makes one, and starts its next life. Returns its number and serial number. Leaves
@@ -223,13 +191,7 @@ impl Space {
 
     fn start_life(&self, segment: u32) -> u64 {
         let serial = self.next_serial.fetch_add(1, Ordering::AcqRel);
-        let account = self.account(segment);
-        account.live.store(0, Ordering::Relaxed);
-        account.tombstone_bytes.store(0, Ordering::Relaxed);
-        account.sealed.store(0, Ordering::Relaxed);
-        account.has_places.store(true, Ordering::Relaxed);
-        account.unread.store(false, Ordering::Relaxed);
-        account.serial.store(serial, Ordering::Release);
+        self.accounts.begin(segment, serial);
         serial
     }
 
@@ -241,7 +203,7 @@ impl Space {
 
     /// Puts a segment that held records back into the free list, as soon as no power cut brings the records back.
     pub fn put_back_used(&self, segment: u32) {
-        self.empty_account(segment);
+        self.accounts.end(segment);
         match &self.synced {
             Some(synced) => synced.keep_freed(segment),
             None => self.found_free(segment),
@@ -250,66 +212,29 @@ impl Space {
 
     /// Puts an emptied segment back into the free list.
     pub fn put_back(&self, segment: u32) {
-        self.empty_account(segment);
+        self.accounts.end(segment);
         self.found_free(segment);
-    }
-
-    fn empty_account(&self, segment: u32) {
-        let account = self.account(segment);
-        let serial = account.serial.swap(0, Ordering::AcqRel);
-        debug_assert_ne!(serial, 0, "segment {segment} is given back twice");
-        let live = account.live.swap(0, Ordering::Relaxed);
-        debug_assert!(
-            (0..=signed(self.capacity())).contains(&live),
-            "segment {segment} is given back with {live} live bytes"
-        );
-        let tombstone_bytes = account.tombstone_bytes.swap(0, Ordering::Relaxed);
-        self.live.fetch_sub(live, Ordering::Relaxed);
-        self.tombstone_bytes
-            .fetch_sub(tombstone_bytes, Ordering::Relaxed);
     }
 
     /// Notes that no log appends to a segment any more. `bound` is the present bound of serial numbers.
     pub fn seal(&self, segment: u32, bound: u64) {
-        let account = self.account(segment);
-        debug_assert!(
-            bound > account.serial.load(Ordering::Acquire),
-            "segment {segment} is sealed with bound {bound}"
-        );
-        account.sealed.store(bound, Ordering::Release);
+        self.accounts.seal(segment, bound);
     }
 
     /// The bound that a sealed segment was sealed with.
     pub fn sealed_bound(&self, segment: u32) -> u64 {
-        self.account(segment).sealed.load(Ordering::Acquire)
+        self.accounts.sealed_bound(segment)
     }
 
     /// Counts a record as live.
     pub fn claim(&self, spot: Spot) {
-        self.check_inside(spot);
-        let bytes = signed(spot.length);
-        self.account(spot.segment)
-            .live
-            .fetch_add(bytes, Ordering::Relaxed);
-        self.live.fetch_add(bytes, Ordering::Relaxed);
+        self.accounts.claim(spot);
     }
 
     /// Counts a record as live in the place of another one.
     #[inline]
     pub fn claim_instead(&self, spot: Spot, replaced: Option<Spot>) {
-        let Some(replaced) = replaced else {
-            return self.claim(spot);
-        };
-        self.check_inside(spot);
-        self.check_inside(replaced);
-        let (new, old) = (signed(spot.length), signed(replaced.length));
-        let live = |segment: u32| &self.account(segment).live;
-        live(spot.segment).fetch_add(new, Ordering::Relaxed);
-        live(replaced.segment).fetch_sub(old, Ordering::Release);
-        // Most values keep their length.
-        if new != old {
-            self.live.fetch_add(new - old, Ordering::Relaxed);
-        }
+        self.accounts.claim_instead(spot, replaced);
     }
 
     /// Counts many records of a segment as live in one go.
@@ -324,36 +249,23 @@ impl Space {
 
     /// Stops counting a record as live.
     pub fn release(&self, spot: Spot) {
-        self.check_inside(spot);
+        self.accounts.check_inside(spot);
         self.release_bytes(spot.segment, spot.length);
     }
 
     /// Stops counting records of a segment as live, which have so many bytes in all.
     pub fn release_bytes(&self, segment: u32, bytes: usize) {
-        let bytes = signed(bytes);
-        let live = &self.account(segment).live;
-        live.fetch_sub(bytes, Ordering::Relaxed);
-        self.live.fetch_sub(bytes, Ordering::Relaxed);
+        self.accounts.release(segment, bytes);
     }
 
     /// Counts a tombstone, or an expired value, which serves as one.
     pub fn add_tombstone(&self, spot: Spot) {
-        self.check_inside(spot);
-        let bytes = signed(spot.length);
-        self.account(spot.segment)
-            .tombstone_bytes
-            .fetch_add(bytes, Ordering::Relaxed);
-        self.tombstone_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.accounts.add_tombstone(spot);
     }
 
     /// Takes a tombstone out of the count.
     pub fn drop_tombstone(&self, spot: Spot) {
-        self.check_inside(spot);
-        let bytes = signed(spot.length);
-        self.account(spot.segment)
-            .tombstone_bytes
-            .fetch_sub(bytes, Ordering::Relaxed);
-        self.tombstone_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.accounts.drop_tombstone(spot);
     }
 
     /// Whether the pool is too full for `bytes` more of live records.
@@ -370,7 +282,7 @@ impl Space {
     /// Bytes of live records.
     #[inline]
     pub fn live_bytes(&self) -> u64 {
-        unsigned(self.live.load(Ordering::Relaxed))
+        self.accounts.live_bytes()
     }
 
     /// The most bytes of live records that there may be.
@@ -390,7 +302,7 @@ impl Space {
 
     /// The most segments that there are accounts for.
     pub fn segments_max(&self) -> u32 {
-        u32::try_from(self.accounts.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.accounts.count()).unwrap_or(u32::MAX)
     }
 
     /// Segments that can still be made.
@@ -452,102 +364,56 @@ impl Space {
 
     /// The lowest serial number of any segment in use except `but`; `u64::MAX` if there is none.
     pub fn oldest_serial(&self, but: Option<u32>) -> u64 {
-        self.in_use()
-            .filter(|&(segment, _)| Some(segment) != but)
-            .map(|(_, serial)| serial)
-            .min()
-            .unwrap_or(u64::MAX)
+        self.accounts.oldest_serial(but)
     }
 
-    fn in_use(&self) -> impl Iterator<Item = (u32, u64)> {
-        (0u32..)
-            .zip(self.accounts.iter())
-            .map(|(segment, account)| (segment, account.serial.load(Ordering::Acquire)))
-            .filter(|&(_, serial)| serial != 0)
+    /// Sealed segments that `may_go` and hold no live record and no tombstone that is still needed, at most so many. The caller
+    /// gives them back in this order, or none of the rest. `may_go` takes no lock.
+    pub fn empty_ones(&self, count_max: usize, may_go: Ask<'_>) -> Vec<u32> {
+        self.accounts.empty_ones(count_max, may_go)
     }
 
-    /// The oldest segment, if no other segment can hold records that its tombstones supersede.
-    fn clearable(&self) -> Option<u32> {
-        let (oldest, serial) = self.in_use().min_by_key(|&(_, serial)| serial)?;
-        let bound = self.sealed_bound(oldest);
-        let done = bound != 0 && self.oldest_serial(Some(oldest)) >= bound;
-        debug_assert!(bound == 0 || bound > serial);
-        done.then_some(oldest)
+    /// Of the sealed segments that wait so and `may_go`, one that frees most when it is emptied, if that is enough to be worth
+    /// it. `may_go` takes no lock.
+    pub fn victim(&self, waiting: Waiting, may_go: Ask<'_>) -> Option<u32> {
+        let made = self.made.load(Ordering::Acquire);
+        let readable = |segment| self.segments.readable(segment);
+        self.accounts.victim(waiting, made, may_go, &readable)
     }
 
-    /// A sealed segment that `may_go` and holds no live record and no tombstone that is still needed.
-    pub fn empty_one(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
-        let clearable = self.clearable();
-        self.in_use().map(|(segment, _)| segment).find(|&segment| {
-            let account = self.account(segment);
-            account.sealed.load(Ordering::Acquire) != 0
-                && !account.unread.load(Ordering::Relaxed)
-                && account.live.load(Ordering::Acquire) <= 0
-                && (Some(segment) == clearable
-                    || account.tombstone_bytes.load(Ordering::Acquire) <= 0)
-                && may_go(segment)
-        })
-    }
-
-    /// Of the sealed segments that `may_go`, the one that frees most when it is emptied, if that is enough to be worth
-    /// it.
-    pub fn victim(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
-        let oldest = self.oldest_serial(None);
-        let made = self.made.load(Ordering::Relaxed) as usize;
-        let tombstone_bytes = unsigned(self.tombstone_bytes.load(Ordering::Relaxed));
-        // Tombstones pile up as long as an older segment exists. When they take too much, empty the oldest segment next,
-        // whatever it holds, so that the tombstones can be dropped.
-        if tombstone_bytes > (made * self.capacity() / 16) as u64 {
-            let is_next = |&(segment, serial): &(u32, u64)| {
-                serial == oldest && self.is_sealed(segment) && may_go(segment)
-            };
-            if let Some((segment, _)) = self.in_use().find(is_next) {
-                return Some(segment);
-            }
-        }
-        self.most_gained(self.capacity() / MIN_GAIN_SHARE, may_go)
-    }
-
-    /// Of the sealed segments that `may_go`, the one that frees most when it is emptied, if that is more than `gain_min`
-    /// bytes.
-    pub(super) fn most_gained(&self, gain_min: usize, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
-        let capacity = signed(self.capacity());
-        let clearable = self.clearable();
-        let mut best = None;
-        let mut gain_max = signed(gain_min);
-        for (segment, _) in self.in_use() {
-            let account = self.account(segment);
-            if !self.is_sealed(segment) || !may_go(segment) {
-                continue;
-            }
-            let mut used = account.live.load(Ordering::Acquire);
-            if Some(segment) != clearable {
-                used += account.tombstone_bytes.load(Ordering::Acquire);
-            }
-            // A copy may leave as much of a segment's end empty, so only what exceeds that share is gained.
-            let end = capacity - signed(self.segments.readable(segment));
-            let gain = capacity - end.min(capacity / END_SHARE) - used;
-            if gain > gain_max {
-                gain_max = gain;
-                best = Some(segment);
-            }
-        }
-        best
-    }
-
-    fn is_sealed(&self, segment: u32) -> bool {
-        self.sealed_bound(segment) != 0
+    /// Of the sealed segments that the compaction may empty and that `may_go`, one that frees most, if that is more than
+    /// `gain_min` bytes. `may_go` takes no lock.
+    pub(super) fn most_gained(&self, gain_min: usize, may_go: Ask<'_>) -> Option<u32> {
+        let readable = |segment| self.segments.readable(segment);
+        let waiting = Waiting::ForCompaction;
+        self.accounts
+            .most_gained(waiting, gain_min, may_go, &readable)
     }
 
     /// The segments that a backup has still to copy.
     pub fn kept(&self) -> &Kept {
-        &self.kept
+        self.accounts.kept()
+    }
+
+    /// Files segments that a backup keeps since a moment ago.
+    pub fn file_kept(&self, segments: &[u32]) {
+        self.accounts.file_kept(segments);
+    }
+
+    /// Keeps a segment for no backup any more.
+    pub fn let_go(&self, segment: u32) {
+        self.accounts.let_go(segment);
+    }
+
+    /// Keeps no segment for a backup any more.
+    pub fn let_go_of_all(&self) {
+        self.accounts.let_go_of_all();
     }
 
     /// Whether a backup keeps segments, and the store is so short of others that writes may have to wait.
     pub fn keeps_what_is_needed(&self) -> bool {
         let wanted = self.wanted.load(Ordering::Relaxed);
-        self.kept.is_any() && self.available() < wanted.max(CRITICAL_MARK)
+        self.kept().is_any() && self.available() < wanted.max(CRITICAL_MARK)
     }
 
     /// How the pool's space is used.
@@ -557,38 +423,21 @@ impl Space {
             segments_max: self.made_max.load(Ordering::Relaxed),
             segments: self.made.load(Ordering::Relaxed),
             segments_free: self.free_count.load(Ordering::Relaxed),
-            live_bytes: unsigned(self.live.load(Ordering::Relaxed)),
-            tombstone_bytes: unsigned(self.tombstone_bytes.load(Ordering::Relaxed)),
+            live_bytes: self.live_bytes(),
+            tombstone_bytes: self.accounts.tombstone_bytes(),
         }
     }
 
     /// Bytes of live records in one segment.
     #[cfg(test)]
     pub fn live_bytes_of(&self, segment: u32) -> i64 {
-        self.account(segment).live.load(Ordering::Relaxed)
-    }
-
-    /// Asserts that a record lies inside its segment: an account of bytes that it cannot hold would never balance.
-    fn check_inside(&self, spot: Spot) {
-        debug_assert!(
-            spot.offset + spot.length <= self.capacity(),
-            "{spot:?} ends behind its segment"
-        );
-    }
-
-    fn account(&self, segment: u32) -> &Account {
-        &self.accounts[segment as usize]
+        self.accounts.live_bytes_of(segment)
     }
 }
 
-/// Lengths of records and segments are far below the limit.
-fn signed(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-/// A sum may be negative for a moment: loading threads release records before their segment's total is added.
-fn unsigned(bytes: i64) -> u64 {
-    u64::try_from(bytes).unwrap_or(0)
+/// Bytes of a segment that records can use.
+fn capacity(segments: &Segments) -> usize {
+    segments.segment_bytes() - SEGMENT_HEADER_BYTES
 }
 
 fn len(free: &[u32]) -> u32 {

@@ -12,6 +12,9 @@ use crate::{LocationWalk, Stand, StoreError, Visited};
 /// How many bytes before a stand tell whether a pool is the one of which the stand was noted.
 const SUMMED_BYTES: usize = 4096;
 
+/// Up to so many records are claimed without a table of all segments.
+const FEW: usize = 256;
+
 /// What a segment has of the records that are counted as live.
 struct Claimed {
     /// Bytes of records that may be read; 0 if it is free.
@@ -36,8 +39,7 @@ impl Packed {
         let segments = self.space.segments();
         let mut sum = 0;
         for &(serial, end) in stand.ends.iter().filter(|&&(_, end)| end > 0) {
-            let mut all = 0..segments.count();
-            let segment = all.find(|&segment| self.space.serial(segment) == serial)?;
+            let segment = self.space.with_serial(serial)?;
             let length = usize::try_from(end).ok()?.min(SUMMED_BYTES);
             let from = usize::try_from(end).ok()? - length;
             let add = |bytes: &[u8]| xxh3_64_with_seed(bytes, sum);
@@ -214,36 +216,17 @@ impl Packed {
 
     /// Counts records as live, with the parts of their values.
     pub(super) fn claim_records(&self, walk: LocationWalk<'_>) -> Result<(), StoreError> {
-        let segments = self.space.segments();
-        // Side by side, and once for all records: they lie everywhere, and the accounts are too many for the nearest cache.
-        let readable = |segment| match self.space.serial(segment) {
-            0 => 0,
-            _ => segments.readable(segment),
-        };
-        let counted = (0..segments.count()).map(|segment| Claimed {
-            readable: readable(segment),
-            bytes: 0,
-        });
-        let mut counted: Vec<Claimed> = counted.collect();
-        let mut add = |spot: Spot| match counted.get_mut(spot.segment as usize) {
-            Some(here) if spot.length > 0 && spot.offset + spot.length <= here.readable => {
-                here.bytes += spot.length;
-                Ok(())
-            }
-            _ => Err(StoreError::Damaged(format!(
-                "there is no record at {spot:?}"
-            ))),
-        };
+        let mut counted = Counted::default();
         let mut outcome: Result<(), StoreError> = Ok(());
         walk(&mut |location| {
             let spot = Spot::from(location);
             let mut claim = || {
-                add(spot)?;
+                counted.add(self, spot)?;
                 if spot.large {
                     self.parts_of(spot)?
                         .spots
                         .into_iter()
-                        .try_for_each(&mut add)?;
+                        .try_for_each(|part| counted.add(self, part))?;
                 }
                 Ok(())
             };
@@ -252,7 +235,11 @@ impl Packed {
             }
         });
         outcome?;
-        for (segment, Claimed { bytes, .. }) in (0..).zip(counted) {
+        counted.few.sort_unstable();
+        let of_few = counted.few.chunk_by(|(one, _), (next, _)| one == next);
+        let of_few = of_few.map(|some| (some[0].0, some.iter().map(|(_, bytes)| bytes).sum()));
+        let of_all = (0..).zip(counted.all.iter().map(|claimed| claimed.bytes));
+        for (segment, bytes) in of_few.chain(of_all) {
             if bytes > self.space.capacity() {
                 let why = format!("the records of segment {segment} are more than it holds");
                 return Err(StoreError::Damaged(why));
@@ -260,6 +247,59 @@ impl Packed {
             if bytes > 0 {
                 self.space.claim_all(segment, bytes);
             }
+        }
+        Ok(())
+    }
+
+    /// Bytes of records that may be read of a segment; 0 if it is free.
+    fn readable_in_use(&self, segment: u32) -> usize {
+        match self.space.serial(segment) {
+            0 => 0,
+            _ => self.space.segments().readable(segment),
+        }
+    }
+}
+
+/// What is to be claimed of each segment.
+#[derive(Default)]
+struct Counted {
+    /// The segment and the length of each record, while there are few of them: a table of all segments would cost a small
+    /// collection more than its records do.
+    few: Vec<(u32, usize)>,
+    /// By segment, as soon as there are many: side by side, and once for all records, since they lie everywhere, and the
+    /// accounts are too many for the nearest cache.
+    all: Vec<Claimed>,
+}
+
+impl Counted {
+    fn add(&mut self, packed: &Packed, spot: Spot) -> Result<(), StoreError> {
+        let missing = || {
+            Err(StoreError::Damaged(format!(
+                "there is no record at {spot:?}"
+            )))
+        };
+        let count = packed.space.segments().count();
+        let readable = match self.all.get(spot.segment as usize) {
+            Some(here) => here.readable,
+            None if spot.segment < count => packed.readable_in_use(spot.segment),
+            None => return missing(),
+        };
+        if spot.length == 0 || spot.offset + spot.length > readable {
+            return missing();
+        }
+        if self.all.is_empty() && self.few.len() == FEW {
+            let claimed = (0..count).map(|segment| Claimed {
+                readable: packed.readable_in_use(segment),
+                bytes: 0,
+            });
+            self.all = claimed.collect();
+            for (segment, bytes) in self.few.drain(..) {
+                self.all[segment as usize].bytes += bytes;
+            }
+        }
+        match self.all.get_mut(spot.segment as usize) {
+            Some(here) => here.bytes += spot.length,
+            None => self.few.push((spot.segment, spot.length)),
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Packed;
+use super::accounts::Ask;
 use super::compact::{Aim, SLICE};
 use super::space::Space;
 use crate::{Relocate, Worked};
@@ -52,8 +53,8 @@ impl Packed {
 }
 
 impl Space {
-    /// Of the sealed segments that `may_go` and are mostly garbage, the one that frees most when it is emptied.
-    pub(super) fn mostly_garbage(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
+    /// Of the sealed segments that `may_go` and are mostly garbage, one that frees most when it is emptied.
+    pub(super) fn mostly_garbage(&self, may_go: Ask<'_>) -> Option<u32> {
         self.most_gained(self.capacity() / GARBAGE_SHARE, may_go)
     }
 }

@@ -214,3 +214,49 @@ fn a_flushed_value_in_parts_is_counted_out_whole() -> Result {
     assert_eq!(step, compact::Step::End);
     Ok(())
 }
+
+#[test]
+fn few_and_many_claims_count_the_same() -> Result {
+    let folder = folder()?;
+    let world = World::open(folder.path())?;
+    for number in 0..600 {
+        world.put(&key(number), &bytes(number, 900))?;
+    }
+    world.put(b"large", &bytes(1, 600_000))?;
+    world.store.commit_all()?;
+    let locations: Vec<Location> = world.index.0.lock().values().copied().collect();
+    let once = world.accounts();
+    let twice: Vec<i64> = once.iter().map(|live| 2 * live).collect();
+    assert!(once.len() > 2, "the records lie in several segments");
+    for at_once in [1, 100, 601] {
+        for some in locations.chunks(at_once) {
+            world
+                .store
+                .claim(&mut |claim| some.iter().copied().for_each(claim))?;
+        }
+        assert_eq!(world.accounts(), twice, "{at_once} at once");
+        world.store.release_many(&locations)?;
+        assert_eq!(world.accounts(), once);
+    }
+    // No record lies there: neither where no segment is nor behind what was committed.
+    let segments = world.store.space.segments().count();
+    let readable = world.store.space.segments().readable(0);
+    for (segment, offset) in [(segments, 0), (0, readable - 8)] {
+        let missing = Spot {
+            segment,
+            offset,
+            length: 16,
+            large: false,
+        };
+        for others in [0, 600] {
+            let mut all: Vec<Location> = locations[..others].to_vec();
+            all.push(missing.location());
+            let claimed = world
+                .store
+                .claim(&mut |claim| all.iter().copied().for_each(claim));
+            assert!(matches!(claimed, Err(StoreError::Damaged(_))));
+            assert_eq!(world.accounts(), once);
+        }
+    }
+    Ok(())
+}

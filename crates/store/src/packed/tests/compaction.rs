@@ -1,5 +1,7 @@
 //! The compaction frees space and loses nothing.
 
+use std::sync::atomic::AtomicUsize;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -309,5 +311,53 @@ fn a_pool_full_of_large_values_is_not_copied_round_and_round() -> Result {
         world.put(&key(n), &bytes(n, 500_000))?;
         world.commit_and_help()?;
     }
+    Ok(())
+}
+
+/// Counts how often the store has the index settle.
+struct Settling<'a>(&'a Tiny, AtomicUsize);
+
+impl Relocate for Settling<'_> {
+    fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
+        self.0.relocate(generation, key, f)
+    }
+
+    fn awaits_removal(&self, generation: u32) -> bool {
+        self.0.awaits_removal(generation)
+    }
+
+    fn settle(&self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn many_empty_segments_are_freed_after_one_mark_of_the_index() -> Result {
+    let folder = folder()?;
+    let mut world = World::open(folder.path())?;
+    for number in 0..2_000 {
+        world.put(&key(number), &bytes(number, 9_000))?;
+        world.commit()?;
+    }
+    let full = world.figures();
+    let used = full.segments - full.segments_free;
+    assert!(used > 64, "{used}");
+    world.generation += 1;
+    for ((generation, key), location) in std::mem::take(&mut *world.index.0.lock()) {
+        let record = RecordKey {
+            partition: 0,
+            generation,
+            key: &key,
+        };
+        world.store.forget(record, location, Gone::Flushed)?;
+    }
+    let settling = Settling(&world.index, AtomicUsize::new(0));
+    world.store.work(&settling, Duration::from_millis(20))?;
+    let empty = world.figures();
+    assert_eq!(empty.live_bytes, 0);
+    assert!(empty.segments - empty.segments_free <= 1, "{empty:?}");
+    let marks = settling.1.load(Ordering::Relaxed);
+    assert!((2..=3).contains(&marks), "{marks} for {used} segments");
+    assert!(world.reopen(folder.path())?.index.0.lock().is_empty());
     Ok(())
 }
