@@ -10,6 +10,9 @@ use super::shard::Table;
 use super::{Keyspace, StoreStats};
 use store::{Gone, Location, RecordKey};
 
+/// How many records ahead of the one that is removed are fetched into the processor's cache.
+const RECORDS_AHEAD: usize = 8;
+
 /// Records that belong to no database any more and wait for removal.
 #[derive(Debug)]
 pub enum Garbage {
@@ -164,7 +167,11 @@ impl<'k> GarbageQueue<'k> {
     ) -> usize {
         let rest = records.len().saturating_sub(limit);
         let removed = records.split_off(rest);
-        for (generation, key, location) in &removed {
+        for (at, (generation, key, location)) in removed.iter().enumerate() {
+            // The records lie everywhere, and each is looked at before it is released.
+            if let Some((_, _, later)) = removed.get(at + RECORDS_AHEAD) {
+                self.keyspace.store.prefetch(*later);
+            }
             let record = RecordKey {
                 partition,
                 generation: *generation,
