@@ -22,7 +22,7 @@ const IDLE_SHARE: u32 = 16;
 
 /// A pool's new objects lie one behind the other, but for what libpmemobj keeps for itself. So much, and one of this many shares of
 /// what is allocated, is had ready behind them.
-const RESERVE_BYTES: u64 = 64 << 20;
+const RESERVE_BYTES: u64 = 16 << 20;
 const RESERVE_SHARE: u64 = 128;
 
 /// What the idle store has done.
