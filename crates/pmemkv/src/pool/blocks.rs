@@ -82,15 +82,21 @@ impl Pool {
         self.reserve(|| bytes)
     }
 
+    /// Whether the file system has given all blocks.
+    #[inline]
+    pub fn has_all_blocks(&self) -> bool {
+        self.inner.reserved.end.load(Ordering::Acquire) == u64::MAX
+    }
+
     /// Has the file system give some more blocks; `false` if it has given all.
     ///
     /// # Errors
     /// [`PoolError::FileSystemFull`].
     pub fn reserve_some(&self) -> Result<bool, PoolError> {
-        let end = &self.inner.reserved.end;
-        if end.load(Ordering::Acquire) == u64::MAX {
+        if self.has_all_blocks() {
             return Ok(false);
         }
+        let end = &self.inner.reserved.end;
         self.reserve(|| end.load(Ordering::Acquire).saturating_add(1))?;
         Ok(true)
     }

@@ -5,6 +5,9 @@
 //! can still be made as one, so spares take no room from anybody.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
 
 use super::header::Header;
 use super::space::Space;
@@ -25,11 +28,42 @@ const IDLE_SHARE: u32 = 16;
 const RESERVE_BYTES: u64 = 16 << 20;
 const RESERVE_SHARE: u64 = 128;
 
+/// A process that uses less than one of this many shares of a core is calm.
+const CALM_SHARE: u32 = 50;
+
 /// What the idle store has done.
 #[derive(Debug, Default)]
 pub struct Idle {
     /// Free segments of an earlier process whose pages are mapped already.
     mapped: AtomicU32,
+    /// What the process had used when blocks were given last, or could have been.
+    looked: parking_lot::Mutex<Option<Usage>>,
+}
+
+/// How much processor time the process had used at a moment.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    at: Instant,
+    used: Duration,
+}
+
+impl Usage {
+    /// `None` where the system does not tell.
+    fn now() -> Option<Self> {
+        let used = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).ok()?;
+        Some(Self {
+            at: Instant::now(),
+            used: used.into(),
+        })
+    }
+
+    /// Whether the process has been calm since then.
+    fn was_calm_since(self) -> bool {
+        Self::now().is_some_and(|now| {
+            let used = now.used.saturating_sub(self.used);
+            used < (now.at - self.at) / CALM_SHARE
+        })
+    }
 }
 
 impl Space {
@@ -89,10 +123,19 @@ impl Space {
         })
     }
 
-    /// Has the file system give some more of the pool's blocks; `false` if it has given all, or cannot.
+    /// Has the file system give some more of the pool's blocks; `false` if it has given all, or cannot, or the process is busy: clients
+    /// may be reading, and whoever needs blocks has them given at once.
     pub fn reserve_some(&self) -> bool {
-        let pool = self.roll.pool();
-        pool.is_some_and(|pool| matches!(pool.reserve_some(), Ok(true)))
+        let pool = self.roll.pool().filter(|pool| !pool.has_all_blocks());
+        let Some(pool) = pool else {
+            return false;
+        };
+        let mut looked = self.idle.looked.lock();
+        let is_calm = looked.is_some_and(Usage::was_calm_since);
+        let has_given = is_calm && matches!(pool.reserve_some(), Ok(true));
+        // What this has taken itself does not count.
+        *looked = Usage::now();
+        has_given
     }
 
     /// Makes so many segments as one value; `None` where that gains nothing.
