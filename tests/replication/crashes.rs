@@ -320,17 +320,20 @@ fn a_restored_backup_has_no_history() -> TestResult {
     Ok(())
 }
 
-/// Calls that make a hash of 2,000 fields, whose elements have records of their own.
-fn fill_hash(client: &mut RawClient, key: &str) -> TestResult {
+/// A master and its replica; the master has a hash of 2,000 fields, whose elements have records of their own.
+fn with_hash() -> TestResult<(Server, Server)> {
+    let master = Server::start("cmap")?;
+    let replica = Server::start_with(options("cmap", master.port()))?;
+    let mut client = master.raw()?;
     for start in (0..2000).step_by(100) {
-        let mut words = vec!["HSET".to_owned(), key.to_owned()];
+        let mut words = vec!["HSET".to_owned(), "hash".to_owned()];
         for field in start..start + 100 {
             words.extend([format!("field:{field}"), format!("{field}")]);
         }
         let reply = client.call(&words)?;
         assert!(!reply.is_error(), "{reply:?}");
     }
-    Ok(())
+    Ok((master, replica))
 }
 
 /// Waits until the index is left as it is now. The server does that each 0.1 s.
@@ -341,12 +344,10 @@ fn wait_for_a_mark() {
 /// A master with large collections does not read its pool before it serves, also where one was being changed.
 #[test]
 fn a_master_with_elements_takes_its_index_over() -> TestResult {
-    let mut master = Server::start("cmap")?;
+    let (mut master, replica) = with_hash()?;
     let port = master.port();
-    let replica = Server::start_with(options("cmap", port))?;
     let mut of_replica = replica.raw()?;
     let mut client = master.raw()?;
-    fill_hash(&mut client, "hash")?;
     wait_for_offset(&mut client, &mut of_replica)?;
     wait_for_a_mark();
     for round in 0..4 {
@@ -374,12 +375,10 @@ fn a_master_with_elements_takes_its_index_over() -> TestResult {
 /// A master whose fields have deadlines reads its pool, as replicas may have to hear of some.
 #[test]
 fn a_master_with_deadlines_of_fields_reads_its_pool() -> TestResult {
-    let mut master = Server::start("cmap")?;
+    let (mut master, replica) = with_hash()?;
     let port = master.port();
-    let replica = Server::start_with(options("cmap", port))?;
     let mut of_replica = replica.raw()?;
     let mut client = master.raw()?;
-    fill_hash(&mut client, "hash")?;
     // One is there when the index is left, the other one behind it.
     client.line("HPEXPIRE hash 700 FIELDS 1 field:7")?;
     wait_for_offset(&mut client, &mut of_replica)?;

@@ -86,6 +86,17 @@ fn has_values(kind: Kind) -> bool {
 }
 
 impl<'a> Texts<'a> {
+    /// The elements in a record of this process, of which there are `len`.
+    #[inline]
+    fn of_record(kind: Kind, encoding: Encoding, len: usize, record: &'a [u8]) -> Self {
+        Self {
+            kind,
+            encoding,
+            len,
+            entries: record.get(HEADER_BYTES..).unwrap_or_default(),
+        }
+    }
+
     /// Checks all bytes.
     fn check(self) -> Result<(), KeyspaceError> {
         let mut names = HashSet::with_capacity(if self.len > FEW { self.len } else { 0 });

@@ -3,10 +3,7 @@
 use redis_core::numbers::parse_i64;
 
 use super::integers::{self, Integers};
-use super::{
-    Body, HEADER_BYTES, Item, ShortScore, Texts, begin, compare_scored, finish, item_bytes,
-    push_item,
-};
+use super::{Body, Item, ShortScore, Texts, begin, compare_scored, finish, item_bytes, push_item};
 use crate::collection::limits::{LISTPACK_BYTES, element_bytes};
 use crate::collection::{Encoding, FormLimits, elements};
 use crate::{KeyspaceError, Kind};
@@ -61,12 +58,7 @@ impl Builder {
 
     /// The elements so far of what is no set of integers.
     fn texts(&self) -> Texts<'_> {
-        Texts {
-            kind: self.kind,
-            encoding: self.encoding,
-            len: self.len,
-            entries: self.record.get(HEADER_BYTES..).unwrap_or_default(),
-        }
+        Texts::of_record(self.kind, self.encoding, self.len, &self.record)
     }
 
     /// Adds an element that it does not have; of a sorted set the value holds the score's eight bytes. Returns `false`, and

@@ -287,12 +287,7 @@ impl InPlace {
     /// The elements of what is no set of integers.
     #[inline]
     fn texts(&self) -> Texts<'_> {
-        Texts {
-            kind: self.kind,
-            encoding: self.encoding,
-            len: self.len,
-            entries: self.record.get(HEADER_BYTES..).unwrap_or_default(),
-        }
+        Texts::of_record(self.kind, self.encoding, self.len, &self.record)
     }
 
     /// Where the entry with that name lies.
