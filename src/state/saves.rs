@@ -182,7 +182,7 @@ impl Saves {
         keyspace: &Keyspace,
         copy: CopyValue,
     ) -> Result<(), SaveError> {
-        self.start()?;
+        self.start(&mut self.state.lock())?;
         let dirty = keyspace.dirty();
         let settings = server.config.settings();
         let image = begin_image(keyspace, copy, &settings);
@@ -209,8 +209,7 @@ impl Saves {
         self.state.lock().at_end
     }
 
-    fn start(&self) -> Result<(), Running> {
-        let mut state = self.state.lock();
+    fn start(&self, state: &mut State) -> Result<(), Running> {
         if state.running.is_some() {
             return Err(Running);
         }
@@ -218,6 +217,14 @@ impl Saves {
         self.keys_written.store(0, Ordering::Relaxed);
         self.keys_total.store(0, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Starts the save that a client asked for. Under one hold of the lock it stops to be asked for and begins to run, so that
+    /// no client in between sees no save and asks for another one.
+    fn start_asked(&self, state: &mut State) -> bool {
+        let starts = state.is_asked && self.start(state).is_ok();
+        state.is_asked &= !starts;
+        starts
     }
 
     fn note(&self, result: &Result<(), SaveError>, dirty: u64, in_background: bool) {
@@ -263,13 +270,8 @@ impl Saves {
             if state.is_ending {
                 return false;
             }
-            if state.running.is_none() && state.is_asked {
-                state.is_asked = false;
-                drop(state);
-                if self.start().is_ok() {
-                    return true;
-                }
-                continue;
+            if self.start_asked(&mut state) {
+                return true;
             }
             self.bell.wait_for(&mut state, LOOK_TIME);
             let may_begin = !state.is_ending && !state.is_asked && state.running.is_none();
@@ -451,5 +453,39 @@ impl Drop for SaveThread {
         if thread.join().is_err() {
             tracing::error!("the thread that writes RDB files had panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_asked_save_is_under_way_until_it_ends() {
+        const ROUNDS: u64 = 20_000;
+        let saves = Saves::default();
+        let mut unseen = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    while !saves.start_asked(&mut saves.state.lock()) {
+                        std::hint::spin_loop();
+                    }
+                    saves.note(&Ok(()), 0, true);
+                }
+            });
+            for round in 0..ROUNDS {
+                // The other thread has ended the last one.
+                assert!(saves.begin().is_ok());
+                loop {
+                    let figures = saves.figures();
+                    if figures.count > round {
+                        break;
+                    }
+                    unseen += u64::from(figures.elapsed.is_none());
+                }
+            }
+        });
+        assert_eq!(unseen, 0);
     }
 }
