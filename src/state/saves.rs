@@ -462,7 +462,7 @@ mod tests {
 
     #[test]
     fn an_asked_save_is_under_way_until_it_ends() {
-        const ROUNDS: u64 = 2_000;
+        const ROUNDS: u64 = 20_000;
         let saves = Saves::default();
         let mut unseen = 0;
         std::thread::scope(|scope| {
