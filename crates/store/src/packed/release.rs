@@ -46,7 +46,9 @@ impl Packed {
             }
         }
         self.space.release_everything();
-        spots.into_iter().for_each(|spot| self.space.claim(spot));
+        for spot in spots {
+            self.space.claim(spot);
+        }
         Ok(())
     }
 
