@@ -186,6 +186,7 @@ impl Relocate for Keyspace {
 
 /// Does the store's background work (compaction). It takes at most half of a core, unless the work is urgent.
 fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
+    keyspace.store.expect_random_reads();
     while !stop.load(Ordering::Acquire) {
         keyspace.publish_if_due();
         let started = Instant::now();

@@ -19,6 +19,7 @@ mod append;
 mod extent;
 mod headers;
 mod ledger;
+mod paging;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use nix::libc;
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
 
@@ -38,7 +38,7 @@ use ledger::Ledger;
 use super::callback::slice;
 use super::database::{Access, Database};
 use super::error::{Error, Status};
-use super::persist::{PAGE_BYTES, Persist};
+use super::persist::Persist;
 use super::prefetch::prefetch;
 use super::readers::{Readers, Reading};
 
@@ -72,6 +72,8 @@ pub struct Segments {
     durable: bool,
     /// Known with the first segment, where the engine's data outlive the process.
     persist: OnceLock<Arc<Persist>>,
+    /// Whether the pool's pages may have to be read from a disk; known once somebody has asked.
+    paged: OnceLock<bool>,
     database: Database,
     /// Lets tests make the engine fail.
     #[cfg(any(test, feature = "testing"))]
@@ -188,6 +190,7 @@ impl Segments {
             ledger: OnceLock::new(),
             durable,
             persist: OnceLock::new(),
+            paged: OnceLock::new(),
             database,
             #[cfg(any(test, feature = "testing"))]
             appends_left: AppendsLeft::default(),
@@ -338,26 +341,6 @@ impl Segments {
         for line in 0..length.div_ceil(CACHE_LINE_BYTES).min(PREFETCHED_LINES) {
             prefetch(start.wrapping_add(line * CACHE_LINE_BYTES));
         }
-    }
-
-    /// Has the system map all pages of a segment for writing, so that the first writes do not wait for it. Where the
-    /// kernel cannot (before Linux 5.14), nothing happens.
-    pub fn populate(&self, number: u32) {
-        let Ok(segment) = self.segment(number) else {
-            return;
-        };
-        let first = (segment.start.0 as usize).next_multiple_of(PAGE_BYTES);
-        let end = (segment.start.0 as usize + self.segment_bytes) / PAGE_BYTES * PAGE_BYTES;
-        let start = segment
-            .start
-            .0
-            .wrapping_add(first - segment.start.0 as usize);
-        let bytes = end.saturating_sub(first);
-        // SAFETY: the pages lie within the value, which is mapped as long as the database is open; the call changes no
-        // byte of them.
-        let failed = unsafe { libc::madvise(start.cast(), bytes, libc::MADV_POPULATE_WRITE) };
-        // The writes then map them one by one.
-        let _ = failed;
     }
 
     /// The same of a few bytes, in no more lines than these touch: a processor waits where too many are under way.

@@ -377,6 +377,9 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Learns that nobody will go through all records for now: those that are read next lie anywhere.
+    fn expect_random_reads(&self) {}
+
     /// How urgently the store needs [`work`](Self::work).
     fn upkeep(&self) -> Upkeep {
         Upkeep::Nothing

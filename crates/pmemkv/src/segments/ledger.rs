@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use super::{Found, PAGE_BYTES, Place, SEGMENT_HEADER_BYTES, Segments};
+use super::{Found, Place, SEGMENT_HEADER_BYTES, Segments};
 use crate::error::Error;
+use crate::persist::PAGE_BYTES;
 
 /// The ledger's key: longer than a segment's.
 const KEY: &[u8] = b"ledger";

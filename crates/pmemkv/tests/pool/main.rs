@@ -2,6 +2,7 @@
 
 mod blocks;
 mod damage;
+mod paging;
 mod trust;
 
 use std::error::Error;

@@ -305,6 +305,7 @@ impl Packed {
     }
 
     fn victim(&self, segment: u32) -> Victim {
+        self.space.segments().fetch(segment);
         Victim {
             segment,
             committed: self.space.segments().readable(segment),

@@ -437,6 +437,10 @@ impl Store for Packed {
         self.repair(index)
     }
 
+    fn expect_random_reads(&self) {
+        self.space.segments().expect_random_reads();
+    }
+
     fn upkeep(&self) -> Upkeep {
         self.needs()
     }

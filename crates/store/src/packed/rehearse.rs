@@ -28,6 +28,7 @@ pub fn rehearse(engine: Engine, pool: &Pool, repair: bool) -> Result<(), String>
 impl Packed {
     fn touch_all(&self) -> Result<(), StoreError> {
         let segments = self.space.segments();
+        segments.expect_random_reads();
         for segment in 0..segments.count() {
             segments.touch(segment)?;
         }

@@ -173,18 +173,23 @@ impl Space {
             COMPACTION_RESERVE as usize
         };
         loop {
-            {
-                let mut free = self.free.lock();
-                // Segments that can still be made count as the reserve too.
-                let possible = free.len() + self.possible() as usize;
-                if possible <= reserve {
-                    return Err(StoreError::OutOfMemory);
-                }
-                if let Some(segment) = free.pop() {
-                    self.free_count.store(len(&free), Ordering::Release);
-                    return Ok((segment, self.start_life(segment)));
-                }
+            let mut free = self.free.lock();
+            // Segments that can still be made count as the reserve too.
+            let possible = free.len() + self.possible() as usize;
+            if possible <= reserve {
+                return Err(StoreError::OutOfMemory);
             }
+            if let Some(segment) = free.pop() {
+                self.free_count.store(len(&free), Ordering::Release);
+                let serial = self.start_life(segment);
+                let next = free.last().copied();
+                drop(free);
+                if let Some(next) = next {
+                    self.segments.fetch(next);
+                }
+                return Ok((segment, serial));
+            }
+            drop(free);
             self.make()?;
         }
     }
