@@ -17,6 +17,9 @@ const FLUSH_MODE: &[Argument] = &[Argument::new(
 )
 .optional()];
 
+/// Nobody else is in the gate: where no key is left, the store stops counting all records in one go.
+const FLUSHES: Flags = Flags::WRITE.union(Flags::SLOW).union(Flags::ALONE);
+
 pub(super) static COMMANDS: &[Row] = &[
     Row::new("select", Arity::Exactly(2), select)
         .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
@@ -36,7 +39,7 @@ pub(super) static COMMANDS: &[Row] = &[
             Argument::new("index2", ArgumentKind::Integer),
         ]),
     Row::new("flushdb", Arity::AtLeast(1), flushdb)
-        .flags(Flags::WRITE.union(Flags::SLOW))
+        .flags(FLUSHES)
         .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
         .group(Group::Server, "1.0.0")
         .summary("Removes all keys of the database.")
@@ -48,7 +51,7 @@ pub(super) static COMMANDS: &[Row] = &[
             ("6.2.0", "Added the `SYNC` flushing mode modifier."),
         ]),
     Row::new("flushall", Arity::AtLeast(1), flushall)
-        .flags(Flags::WRITE.union(Flags::SLOW))
+        .flags(FLUSHES)
         .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
         .group(Group::Server, "1.0.0")
         .summary("Removes all keys of all databases.")

@@ -11,6 +11,9 @@ use store::Generations;
 /// Keys per database from which the mean time to live is estimated.
 const TTL_SAMPLES: u64 = 64;
 
+/// If there are more collections whose elements have records of their own, a flush leaves all records to the background.
+const COLLECTIONS_AT_ONCE_MAX: usize = 4096;
+
 /// Databases from this number on stand for the contents that will [replace](crate::Replacement) those of the databases.
 pub(super) const INCOMING: usize = DATABASES;
 
@@ -55,6 +58,11 @@ impl DatabaseGenerations {
     /// Whether a database has this generation, or is about to get it.
     pub(super) fn is_in_use(&self, generation: u32) -> bool {
         (0..2 * DATABASES).any(|db| self.of(db) == generation)
+    }
+
+    /// Whether there are contents that will replace those of the databases.
+    fn has_incoming(&self) -> bool {
+        (INCOMING..INCOMING + DATABASES).any(|db| self.of(db) != NO_GENERATION)
     }
 
     /// The database that holds this generation now.
@@ -140,12 +148,13 @@ impl Databases<'_> {
             .collect()
     }
 
-    /// Empties a database with one durable store. The background removes the records.
+    /// Empties a database with one durable store. The background removes the records; if no database has a key any more, the store
+    /// stops counting all of them at once. The caller is alone in the gate.
     pub fn flush(self, db: usize) -> Result<(), KeyspaceError> {
         self.renew(&[db], false)
     }
 
-    /// Empties every database.
+    /// Empties every database, as [`flush`](Self::flush) does.
     pub fn flush_all(self) -> Result<(), KeyspaceError> {
         let all: [usize; DATABASES] = std::array::from_fn(|db| db);
         self.renew(&all, false)
@@ -153,6 +162,32 @@ impl Databases<'_> {
 
     /// Gives databases other contents: none, or with `incoming` those that were written beside theirs.
     pub(super) fn renew(self, databases: &[usize], incoming: bool) -> Result<(), KeyspaceError> {
+        let keyspace = self.keyspace;
+        let may_be_all = !incoming
+            && !keyspace.transaction.is_running()
+            && !keyspace.gathering.is_pending()
+            && !keyspace.generations.has_incoming()
+            && keyspace.registry.len() <= COLLECTIONS_AT_ONCE_MAX;
+        let mut result = Ok(());
+        let ran = may_be_all
+            && keyspace.store.while_nothing_moves(&mut || {
+                result = self.renew_beside(databases, incoming, true);
+            });
+        if ran {
+            result
+        } else {
+            self.renew_beside(databases, incoming, false)
+        }
+    }
+
+    /// [`renew`](Self::renew). `is_still` says that no background work moves records: if no key is left, the store then stops counting
+    /// all records in one go.
+    fn renew_beside(
+        self,
+        databases: &[usize],
+        incoming: bool,
+        is_still: bool,
+    ) -> Result<(), KeyspaceError> {
         // The generations come after what was staged before them: most of that goes while no shard is locked.
         self.keyspace.store.commit()?;
         let mut shards = self.keyspace.locking().lock_all();
@@ -223,6 +258,11 @@ impl Databases<'_> {
             [db] => Some(*db),
             _ => None,
         });
+        drop(next);
+        let mut left = shards.iter().flat_map(|shard| &shard.tables);
+        if is_still && left.all(|table| table.index.len() == 0) {
+            self.keyspace.garbage().release_everything();
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use lock_order::{Mutex, Rank};
 use super::collection::SharedCollection;
 use super::index::IndexKey;
 use super::shard::Table;
+use super::single::Single;
 use super::{Keyspace, StoreStats};
 use store::{Gone, Location, RecordKey};
 
@@ -53,6 +54,8 @@ pub(super) struct State {
     queue: Mutex<Vec<Garbage>>,
     /// Garbage of the running transaction, until the transaction is done.
     set_aside: Mutex<Vec<Garbage>>,
+    /// Garbage of which the store counts nothing any more. Only its memory is left.
+    uncounted: Mutex<Vec<Garbage>>,
     /// Records that wait for removal.
     pending: AtomicU64,
     /// Records that were removed.
@@ -64,6 +67,7 @@ impl Default for State {
         Self {
             queue: Mutex::new(Rank::Lists, Vec::new()),
             set_aside: Mutex::new(Rank::Lists, Vec::new()),
+            uncounted: Mutex::new(Rank::Lists, Vec::new()),
             pending: AtomicU64::new(0),
             removed: AtomicU64::new(0),
         }
@@ -125,11 +129,59 @@ impl<'k> GarbageQueue<'k> {
         }
     }
 
+    /// Has the store stop counting all that waits here, and everything else it holds but the single records. The caller has seen to it
+    /// that no database has a key, inside [`Store::while_nothing_moves`](store::Store::while_nothing_moves).
+    pub(super) fn release_everything(self) {
+        let singles = self.keyspace.singles().map(Single::location);
+        let kept: Vec<Location> = singles
+            .into_iter()
+            .filter(|&location| location != Location::default())
+            .collect();
+        if let Err(error) = self.keyspace.store.release_all_but(&kept) {
+            tracing::warn!(%error, "records of flushed databases are removed one by one");
+            return;
+        }
+        // The compaction must not ask a collection in the registry where its elements lie.
+        for (id, collection) in self.keyspace.registry.take_all() {
+            self.keyspace.collections().discard(id, collection, false);
+        }
+        let queue = std::mem::take(&mut *self.state().queue.lock());
+        self.state().uncounted.lock().extend(queue);
+    }
+
+    /// Frees the memory of some garbage of which the store counts nothing; returns of how many records.
+    fn free(self, limit: usize) -> usize {
+        let Some(garbage) = self.state().uncounted.lock().pop() else {
+            return 0;
+        };
+        let len = garbage.len();
+        let freed = match garbage {
+            Garbage::Collection(id, collection, left) => {
+                let taken = collection.write().take_elements(id, limit).len();
+                if taken > 0 && taken < left {
+                    let rest = Garbage::Collection(id, collection, left - taken);
+                    self.state().uncounted.lock().push(rest);
+                    taken
+                } else {
+                    left
+                }
+            }
+            Garbage::Collections(generation) => {
+                let unclaimed = &self.keyspace.registry.unclaimed;
+                unclaimed.anchors_are_gone(generation);
+                len
+            }
+            Garbage::Records(..) | Garbage::Table(..) => len,
+        };
+        self.count_removed(freed);
+        freed
+    }
+
     /// Removes up to `limit` records of flushed databases and removed collections; returns how many.
     pub(super) fn remove(self, limit: usize) -> usize {
         // No other thread knows these records, so no shard lock is needed.
         let Some(garbage) = self.state().queue.lock().pop() else {
-            return 0;
+            return self.free(limit);
         };
         match garbage {
             Garbage::Records(partition, records) => self.remove_records(partition, records, limit),

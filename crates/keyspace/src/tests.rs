@@ -7,6 +7,7 @@ mod eviction;
 mod expiry;
 mod faults;
 mod fields;
+mod flushes;
 mod gathering;
 mod images;
 mod replacement;

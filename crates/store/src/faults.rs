@@ -259,6 +259,18 @@ impl Store for Arc<Faults> {
         self.inner.stored_bytes(location)
     }
 
+    fn while_nothing_moves(&self, run: &mut dyn FnMut()) -> bool {
+        self.inner.while_nothing_moves(run)
+    }
+
+    fn release_all_but(&self, kept: &[Location]) -> Result<(), StoreError> {
+        self.inner.release_all_but(kept)
+    }
+
+    fn expect_random_reads(&self) {
+        self.inner.expect_random_reads();
+    }
+
     fn work_when_idle(&self, index: &dyn Relocate) -> bool {
         self.inner.work_when_idle(index)
     }

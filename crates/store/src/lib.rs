@@ -377,6 +377,19 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
+    /// Runs `run` while no background work moves records. The caller holds no key. `false`, and nothing ran, where the store cannot
+    /// [release all at once](Self::release_all_but).
+    fn while_nothing_moves(&self, _run: &mut dyn FnMut()) -> bool {
+        false
+    }
+
+    /// Stops counting all records but these as live, in one go. The caller runs in
+    /// [`while_nothing_moves`](Self::while_nothing_moves) and holds all keys; it releases none of the other records later.
+    /// After an error everything counts as before.
+    fn release_all_but(&self, _kept: &[Location]) -> Result<(), StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
     /// Learns that nobody will go through all records for now: those that are read next lie anywhere.
     fn expect_random_reads(&self) {}
 

@@ -8,8 +8,8 @@ import signal
 import sys
 import time
 
-from . import (big, collections, counts, curves, latency, lifecycle, machine, rates, replication, replication_tables,
-               report, scripting, space, streams, strings)
+from . import (big, collections, counts, curves, durability, latency, lifecycle, machine, rates, replication,
+               replication_tables, report, scripting, space, streams, strings)
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -44,7 +44,8 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="two minutes, noisy, one value size")
     parser.add_argument("--full", action="store_true", help="restart and space with 10 million keys too")
     parser.add_argument("--only", metavar="PART", action="append", default=[], choices=PARTS,
-                        help=f"only this part of the run, may be repeated: {', '.join(PARTS)}; counts and replication run only so")
+                        help=f"only this part of the run, may be repeated: {', '.join(PARTS)}; counts, durability and "
+                             f"replication run only so")
     parser.add_argument("--curves", metavar="NAME", nargs="*", choices=[*curves.CURVES, []],
                         help=f"cost as the work grows, instead of the run: {', '.join(curves.CURVES)}; "
                              f"all without a name")
@@ -112,6 +113,8 @@ def run(fleet, arguments, plan, described):
         server.empty()
     if "counts" in plan.parts:
         timed("counts", lambda: counts.measure(fleet))
+    if "durability" in plan.parts:
+        timed("durability", lambda: durability.measure(fleet, generator, plan))
     if "replication" in plan.parts:
         timed("replication", lambda: replication.measure(
             fleet, generator, arguments.replication_keys or plan.restart_keys[0], arguments.quick))
@@ -162,6 +165,8 @@ def page(result, plan):
         parts.append(space.tables(result["space"], ours))
     if "counts" in result:
         parts.append(counts.tables(result["counts"], ours))
+    if "durability" in result:
+        parts.append(durability.tables(result["durability"], ours))
     if "replication" in result:
         parts.append(replication_tables.tables(result["replication"], ours))
     if "restart" in result:

@@ -137,7 +137,7 @@ COMMANDS = {
     "EVALSHA of 20 calls": lambda draw: [
         b"EVALSHA", sha1(LIMITER), b"1", small(b"limit", draw), digits(draw), b"1000", digits(draw)],
 }
-# What pmemkv-server sets for a pool in /dev/shm; it would execute itself anew to do so, and valgrind does not follow that.
+# What pmemkv-server sets for a pool in /dev/shm.
 ENVIRONMENT = ("PMEM_IS_PMEM_FORCE=1", "PMEM_NO_FLUSH=1", "PMEM_NO_MOVNT=1")
 # A peer's own timer runs on the thread that serves; callgrind makes it fifty times as frequent, seen from the commands.
 QUIET = ("--hz", "1", "--dynamic-hz", "no")

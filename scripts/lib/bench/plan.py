@@ -31,7 +31,7 @@ class Plan:
 
 
 # Those of a run that does not say which, and those that run when they are asked for.
-PARTS = (*Plan.__dataclass_fields__["parts"].default, "counts", "replication")
+PARTS = (*Plan.__dataclass_fields__["parts"].default, "counts", "durability", "replication")
 
 
 def make_plan(quick, full, only=()):

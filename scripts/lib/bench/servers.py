@@ -154,11 +154,12 @@ class Server:
 
 
 class Peer(Server):
-    """redis-server or valkey-server, without persistence or with an AOF synced at every write."""
+    """redis-server or valkey-server, without persistence or with an AOF, synced at every write if nothing else is said."""
 
     def __init__(self, title, program, folder, aof, io_threads=1):
         super().__init__(title, program, folder)
         self.aof = aof
+        self.fsync = "always"
         self.io_threads = io_threads
         self.saves = not aof
         self.restart_note = "AOF replay" if aof else "RDB load"
@@ -169,7 +170,7 @@ class Peer(Server):
             options += ["--io-threads-do-reads", "yes"]
         if self.aof:
             # No rewrites of the AOF: they would disturb some cells and not others.
-            options += ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
+            options += ["--appendonly", "yes", "--appendfsync", self.fsync, "--auto-aof-rewrite-percentage", "0"]
         return [self.program, *options, *self.options]
 
     def before_filling(self):
@@ -180,7 +181,7 @@ class Peer(Server):
     def after_filling(self):
         if self.aof:
             with self.client() as client:
-                client.call("CONFIG", "SET", "appendfsync", "always")
+                client.call("CONFIG", "SET", "appendfsync", self.fsync)
 
 
 class Ours(Server):
@@ -212,7 +213,7 @@ class Ours(Server):
         free = shutil.disk_usage(self.folder).free
         pool = os.path.join(self.folder, "pool")
         if not os.path.exists(pool) and free < self.pool_bytes * 1.05:
-            raise BenchError(f"/dev/shm has {free >> 20} MiB free, the pool needs {self.pool_bytes >> 20} MiB")
+            raise BenchError(f"{self.folder} has {free >> 20} MiB free, the pool needs {self.pool_bytes >> 20} MiB")
         super().start()
 
     def start_ready(self):

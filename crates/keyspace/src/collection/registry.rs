@@ -128,6 +128,22 @@ impl Registry {
         removed.map(|one| one.collection)
     }
 
+    /// How many collections there are.
+    pub fn len(&self) -> usize {
+        let registers = self.registers.iter();
+        registers.map(|register| register.read().len()).sum()
+    }
+
+    /// Removes and returns all collections.
+    pub fn take_all(&self) -> Vec<(u64, SharedCollection)> {
+        let mut taken = Vec::new();
+        for register in &self.registers {
+            let all = std::mem::take(&mut *register.write());
+            taken.extend(all.into_iter().map(|(id, one)| (id, one.collection)));
+        }
+        taken
+    }
+
     /// Removes and returns the collections of a flushed database.
     pub fn take_generation(&self, generation: u32) -> Vec<(u64, SharedCollection)> {
         let mut taken = Vec::new();

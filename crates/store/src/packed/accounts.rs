@@ -363,7 +363,6 @@ impl Accounts {
     }
 
     /// Bytes of live records in one segment.
-    #[cfg(test)]
     pub fn live_bytes_of(&self, segment: u32) -> i64 {
         self.account(segment).live.load(Ordering::Relaxed)
     }

@@ -98,6 +98,17 @@ impl Packed {
         })?
     }
 
+    /// Bytes that a record takes, with the parts of its value.
+    pub(super) fn stored_bytes_of(&self, spot: Spot) -> Result<u64, StoreError> {
+        let parts = if spot.large {
+            self.parts_of(spot)?.spots
+        } else {
+            Vec::new()
+        };
+        let bytes: usize = parts.iter().map(|part| part.length).sum();
+        Ok((spot.length + bytes) as u64)
+    }
+
     /// Joins the parts of a value and lends the whole.
     pub(super) fn read_parts(&self, spot: Spot, f: OnValue<'_>) -> Result<(), StoreError> {
         let (kind, expires_at, parts) = self.with_record(spot, |record| match record.form {

@@ -437,6 +437,16 @@ impl Store for Packed {
         self.repair(index)
     }
 
+    fn while_nothing_moves(&self, run: &mut dyn FnMut()) -> bool {
+        let _nothing_moves = self.compaction.interrupt();
+        run();
+        true
+    }
+
+    fn release_all_but(&self, kept: &[Location]) -> Result<(), StoreError> {
+        self.release_all_but_kept(kept)
+    }
+
     fn expect_random_reads(&self) {
         self.space.segments().expect_random_reads();
     }
@@ -463,14 +473,7 @@ impl Store for Packed {
     }
 
     fn stored_bytes(&self, location: Location) -> Result<u64, StoreError> {
-        let spot = Spot::from(location);
-        let parts = if spot.large {
-            self.parts_of(spot)?.spots
-        } else {
-            Vec::new()
-        };
-        let bytes: usize = parts.iter().map(|part| part.length).sum();
-        Ok((spot.length + bytes) as u64)
+        self.stored_bytes_of(location.into())
     }
 
     fn work_when_idle(&self, index: &dyn Relocate) -> bool {

@@ -37,6 +37,19 @@ impl Packed {
         Ok(())
     }
 
+    /// Stops counting all records but these, and the parts of their values, as live.
+    pub(super) fn release_all_but_kept(&self, kept: &[Location]) -> Result<(), StoreError> {
+        let mut spots: Vec<Spot> = kept.iter().map(|&location| location.into()).collect();
+        for at in 0..spots.len() {
+            if spots[at].large {
+                spots.extend(self.parts_of(spots[at])?.spots);
+            }
+        }
+        self.space.release_everything();
+        spots.into_iter().for_each(|spot| self.space.claim(spot));
+        Ok(())
+    }
+
     /// Stops counting a record as live. A transaction reuses the bytes of a record that it staged itself.
     pub(super) fn let_go(&self, spot: Spot) {
         self.space.release(spot);

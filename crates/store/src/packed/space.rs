@@ -263,6 +263,16 @@ impl Space {
         self.accounts.release(segment, bytes);
     }
 
+    /// Stops counting all records of all segments as live. Nobody counts one meanwhile.
+    pub fn release_everything(&self) {
+        for segment in 0..self.made.load(Ordering::Acquire) {
+            let live = self.accounts.live_bytes_of(segment);
+            if let Ok(bytes @ 1..) = usize::try_from(live) {
+                self.release_bytes(segment, bytes);
+            }
+        }
+    }
+
     /// Counts a tombstone, or an expired value, which serves as one.
     pub fn add_tombstone(&self, spot: Spot) {
         self.accounts.add_tombstone(spot);
