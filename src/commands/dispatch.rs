@@ -327,6 +327,7 @@ impl Dispatcher {
         }
     }
 
+    /// [`call`](Self::call) while nobody follows the changes.
     fn call_unfollowed(
         &mut self,
         around: &mut Surroundings<'_>,
@@ -407,7 +408,9 @@ impl Dispatcher {
     }
 
     /// Counts the time of a call that began at `mark`, and shows the call to the slow log and its like.
-    #[inline]
+    // Each command takes these steps, so none of them is a call of its own where nobody asks for more.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     fn done(
         &mut self,
         mark: u64,
@@ -428,6 +431,8 @@ impl Dispatcher {
         }
     }
 
+    /// Writes what a handler answers.
+    #[inline]
     fn write(
         &mut self,
         server: &Server,
@@ -441,6 +446,21 @@ impl Dispatcher {
                 out.integer(number);
                 Next::Continue
             }
+            outcome => self.write_other(server, outcome, mark, out),
+        }
+    }
+
+    /// [`write`](Self::write) of what is no integer.
+    #[inline(never)]
+    fn write_other(
+        &mut self,
+        server: &Server,
+        outcome: CommandResult,
+        mark: usize,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        match outcome {
+            Ok(Outcome::Written) => Next::Continue,
             Ok(Outcome::Reply(reply)) => {
                 out.reply(&reply);
                 if let Reply::Error(text) = &reply {

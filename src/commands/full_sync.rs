@@ -3,13 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
 use super::{CommandError, dump, streams};
 use crate::config::FullSync as Manner;
 use crate::keyspace::{
     Access, Ahead, Alone, Keyspace, KeyspaceError, Kind, NO_DEADLINE_PASSES, NodeLimits,
-    PREFETCHED, RECLAIM_TIME_MAX, Use, now_ms,
+    RECLAIM_TIME_MAX, Use, now_ms,
 };
 use crate::serialised::{Object, encode_libraries};
 use crate::state::Server;
@@ -160,7 +158,7 @@ impl<'s> FullSync<'s> {
         Ok(self.keyspace.databases().expect(db, keys)?)
     }
 
-    /// Fetches what up to [`PREFETCHED`] next keys need into the processor's cache.
+    /// Fetches what the next keys need into the processor's cache.
     pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
         let db = self.keyspace.replacement().database(self.db);
         let ahead = keys.map(|key| Ahead {
@@ -168,8 +166,7 @@ impl<'s> FullSync<'s> {
             key,
             value: false,
         });
-        let ahead: SmallVec<[Ahead<'_>; PREFETCHED]> = ahead.collect();
-        self.keyspace.prefetch(&ahead);
+        self.keyspace.prefetch(ahead);
     }
 
     /// Takes a key with a string; see [`collection`](Self::collection).

@@ -144,9 +144,7 @@ impl Storing<'_> {
             key: &key.key,
             value: false,
         });
-        let ahead: SmallVec<[Ahead<'_>; PREFETCHED]> = ahead.collect();
-        self.keyspace.prefetch(&ahead);
-        drop(ahead);
+        self.keyspace.prefetch(ahead);
         for key in held.drain(..) {
             self.key(db, &key, now)?;
             stored.keys += 1;

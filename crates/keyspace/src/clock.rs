@@ -142,6 +142,7 @@ fn with_count(now: Millis, count: u8) -> u32 {
     minutes(now) << COUNT_BITS | u32::from(count)
 }
 
+#[inline]
 fn seconds(now: Millis) -> u32 {
     u32::try_from(present(now) / 1000).unwrap_or_default()
 }
@@ -152,6 +153,7 @@ fn minutes(now: Millis) -> u32 {
 
 /// The time of an access, also of one for which no deadline passes, to some milliseconds. A master's stream asks for it at each
 /// key, and the coarse clock costs a fraction of the exact one.
+#[inline]
 fn present(now: Millis) -> Millis {
     if now == NO_DEADLINE_PASSES {
         let coarse = clock_gettime(ClockId::CLOCK_REALTIME_COARSE);

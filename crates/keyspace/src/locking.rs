@@ -118,6 +118,7 @@ impl<'s> Locking<'s> {
     }
 
     /// Locks the shard of one key. The shard is indexed, and so are the elements of the key's collection.
+    #[inline]
     pub(super) fn lock_key<'k>(
         self,
         db: usize,
@@ -125,6 +126,30 @@ impl<'s> Locking<'s> {
         access: Access,
     ) -> Result<(WriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
         let hash = self.keyspace.hashing.hash_of_key(key);
+        let shard = self.keyspace.shards[shard_of(hash)].write();
+        // Most of the time nobody waits for a key of the shard, and everything is read.
+        if shard.indexed && shard.queues.is_none() && !self.keyspace.may_lack_elements() {
+            let locked = LockedKey {
+                key,
+                hash,
+                db,
+                generation: self.keyspace.generations.of(db),
+            };
+            return Ok((shard, locked));
+        }
+        drop(shard);
+        self.lock_key_in_turn(db, key, hash, access)
+    }
+
+    /// [`lock_key`](Self::lock_key) of a key that others may wait for, or that may have to be read.
+    #[inline(never)]
+    fn lock_key_in_turn<'k>(
+        self,
+        db: usize,
+        key: &'k [u8],
+        hash: u64,
+        access: Access,
+    ) -> Result<(WriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
         let mut yields = 0;
         loop {
             let shard = self.write_shard(shard_of(hash))?;

@@ -29,12 +29,12 @@ pub struct Ahead<'a> {
 impl Keyspace {
     /// Fetches the index's and the store's data for up to [`PREFETCHED`] keys. It changes nothing, and it skips keys
     /// that are locked for writing. Returns the keys' hashes, for [`knowing`](Self::knowing).
-    pub fn prefetch(&self, keys: &[Ahead<'_>]) -> Hashes {
+    pub fn prefetch<'k>(&self, keys: impl IntoIterator<Item = Ahead<'k>>) -> Hashes {
         let mut hashes = Hashes::new();
         let mut last: Option<(&[u8], u64)> = None;
         // Locked once for the three steps. Nothing waits while they are.
-        let mut shards = SmallVec::<[(u64, &Ahead<'_>, ReadGuard<'_, Shard>); PREFETCHED]>::new();
-        for ahead in &keys[..keys.len().min(PREFETCHED)] {
+        let mut shards = SmallVec::<[(u64, Ahead<'_>, ReadGuard<'_, Shard>); PREFETCHED]>::new();
+        for ahead in keys.into_iter().take(PREFETCHED) {
             // Several commands in sequence often use the same list or hash.
             if let Some((key, hash)) = last
                 && key == ahead.key

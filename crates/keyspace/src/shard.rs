@@ -199,6 +199,7 @@ impl Table {
     }
 
     /// Records a key's new value and its location; returns where a look-up would find it.
+    #[inline]
     pub(super) fn put(&mut self, put: IndexPut<'_>, clock: Clock) -> Located {
         let IndexPut {
             hash,

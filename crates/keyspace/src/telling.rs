@@ -13,6 +13,7 @@ pub(super) enum Before {
 }
 
 impl Before {
+    #[inline]
     pub(super) fn of(located: Option<Located>, access: Access) -> Self {
         match located {
             None => Before::Absent,
@@ -44,6 +45,7 @@ impl Telling<'_> {
     }
 
     /// As [`wrote`](Self::wrote), without the events.
+    #[inline]
     pub(super) fn wrote_silently(
         self,
         shard: &mut Shard,
@@ -70,6 +72,7 @@ impl Telling<'_> {
     /// Marks a key as modified: transactions that watch it fail, and the server invalidates it for clients that cache
     /// it. Every write except [`KeyUpdate::put_unmodified`](super::KeyUpdate::put_unmodified) does this. So do commands
     /// that Redis counts as a modification although they change nothing.
+    #[inline]
     pub(super) fn modified(
         self,
         shard: &mut Shard,
@@ -85,6 +88,7 @@ impl Telling<'_> {
     }
 
     /// Emits the events that follow from the write itself.
+    #[inline]
     pub(super) fn written(self, db: usize, key: &[u8], before: Before, exists: bool) {
         if before == Before::Expired {
             self.keyspace

@@ -145,20 +145,27 @@ impl Run {
     ) -> &mut CommandStats {
         let same = |pending: &Pending| std::ptr::eq(pending.command, command);
         if !self.pending.get(self.last).is_some_and(same) {
-            let flags = command.spec.flags;
-            if !KEEPS_COUNTS.iter().any(|&flag| flags.contains(flag)) {
-                self.finish(stripe);
-            }
-            self.last = match self.pending.iter().position(same) {
-                Some(place) => place,
-                None => self.add(command, stripe),
-            };
-            // As in Redis, what a script calls does not show.
-            if !session.in_script {
-                session.handle.last_command.set(command);
-            }
+            self.turn_to(command, stripe, session);
         }
         &mut self.pending[self.last].stats
+    }
+
+    /// Another command is counted from now on.
+    #[inline(never)]
+    fn turn_to(&mut self, command: &'static Command, stripe: &Stripe, session: &Session) {
+        let same = |pending: &Pending| std::ptr::eq(pending.command, command);
+        let flags = command.spec.flags;
+        if !KEEPS_COUNTS.iter().any(|&flag| flags.contains(flag)) {
+            self.finish(stripe);
+        }
+        self.last = match self.pending.iter().position(same) {
+            Some(place) => place,
+            None => self.add(command, stripe),
+        };
+        // As in Redis, what a script calls does not show.
+        if !session.in_script {
+            session.handle.last_command.set(command);
+        }
     }
 
     /// Makes a place for a command; returns it.

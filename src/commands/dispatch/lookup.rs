@@ -36,19 +36,24 @@ impl Known {
     }
 
     /// The command or subcommand that the first arguments name.
+    #[inline]
     pub(super) fn named(&mut self, args: Args<'_>) -> Found {
-        Ok(match self.command {
-            Some(command) if self.name.as_slice() == &args[0] => command,
-            _ => {
-                let command = named(args)?;
-                if !command.is_container() && !command.full_name.contains('|') {
-                    self.name.clear();
-                    self.name.extend_from_slice(&args[0]);
-                    self.command = Some(command);
-                }
-                command
-            }
-        })
+        match self.command {
+            Some(command) if self.name.as_slice() == &args[0] => Ok(command),
+            _ => self.learn(args),
+        }
+    }
+
+    /// [`named`](Self::named) of another command than before.
+    #[inline(never)]
+    fn learn(&mut self, args: Args<'_>) -> Found {
+        let command = named(args)?;
+        if !command.is_container() && !command.full_name.contains('|') {
+            self.name.clear();
+            self.name.extend_from_slice(&args[0]);
+            self.command = Some(command);
+        }
+        Ok(command)
     }
 }
 

@@ -58,7 +58,7 @@ fn fetched<'s>(
         held.push((unit, key));
     }
     if keys.len() > 1 {
-        let hashes = keyspace.prefetch(&keys);
+        let hashes = keyspace.prefetch(keys);
         let known = held.iter_mut().filter_map(|(_, known)| known.as_mut());
         for ((_, hash), fetched) in known.zip(hashes) {
             *hash = fetched;

@@ -2,8 +2,6 @@
 
 use std::cell::Cell;
 
-use smallvec::SmallVec;
-
 use crate::keyspace::{Ahead, Hashes, Keyspace, PREFETCHED};
 use crate::protocol::{Lookahead, REQUESTS_AHEAD};
 
@@ -30,13 +28,10 @@ pub(super) fn give_back(mut ahead: Lookahead) {
 
 /// Prefetches the keys of the requests that were read ahead. Returns their hashes: one for each request with an argument.
 pub(super) fn fetch(keyspace: &Keyspace, db: usize, input: &[u8], ahead: &Lookahead) -> Hashes {
-    let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = ahead
-        .names_and_keys(input)
-        .map(|(name, key)| Ahead {
-            db,
-            key,
-            value: !name.eq_ignore_ascii_case(b"set"),
-        })
-        .collect();
-    keyspace.prefetch(&keys)
+    let keys = ahead.names_and_keys(input).map(|(name, key)| Ahead {
+        db,
+        key,
+        value: !name.eq_ignore_ascii_case(b"set"),
+    });
+    keyspace.prefetch(keys)
 }

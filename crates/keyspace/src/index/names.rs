@@ -218,7 +218,9 @@ impl Index {
     }
 
     /// An entry whose hash may be that of `key`, if it is the key's.
-    #[inline]
+    // So each look-up asks the names that it has without a call by a table.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub(super) fn found<'a>(
         &'a self,
         (entry, seat): (Entry<'a>, Seat),

@@ -54,29 +54,27 @@ impl Index {
             location,
             expires_at,
         } = new;
-        let mut had_deadline = false;
-        let mut change = |entry: Bits| {
-            had_deadline = entry.has_deadline();
-            entry.changed(kind, expires_at.is_some(), used(entry.accessed()))
-        };
-        let mut seat = old.seat.numbers();
-        let is_done = self.beside.is_none()
-            && (self.leaves).change(seat, old.location, |entry| Bits {
-                place: location,
-                ..change(entry)
-            });
-        if !is_done {
+        let (mut seat, mut place, mut new_place) = (old.seat.numbers(), old.location, location);
+        if self.beside.is_some() {
+            // The entry keeps the number of its name.
             seat = self.position(hash, key, old)?;
-            let place = Entry(self.leaves.entries(seat.0).get(seat.1)?).place();
-            let mut new_place = location;
-            if let Some(beside) = &mut self.beside {
-                beside.set(place, location, expires_at);
-                new_place = place;
-            }
-            self.leaves.change(seat, place, |entry| Bits {
+            place = Entry(self.leaves.entries(seat.0).get(seat.1)?).place();
+            new_place = place;
+        }
+        let mut had_deadline = false;
+        while !self.leaves.change(seat, place, |entry| {
+            had_deadline = entry.has_deadline();
+            let changed = entry.changed(kind, expires_at.is_some(), used(entry.accessed()));
+            Bits {
                 place: new_place,
-                ..change(entry)
-            });
+                ..changed
+            }
+        }) {
+            // The entry was moved since the look-up.
+            seat = self.position(hash, key, old)?;
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.set(place, location, expires_at);
         }
         self.expiring += usize::from(expires_at.is_some());
         self.expiring -= usize::from(had_deadline);

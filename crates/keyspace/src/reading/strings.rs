@@ -89,6 +89,7 @@ impl<'a> StringView<'a> {
     }
 
     /// The length, bytes.
+    #[inline]
     pub fn len_bytes(self) -> Result<usize, KeyspaceError> {
         match self.source {
             Source::Bytes(bytes, _) => Ok(bytes.len()),
@@ -125,10 +126,17 @@ impl<'a> StringView<'a> {
     }
 
     /// The bytes of `range`; fewer if the string ends before.
+    #[inline]
     pub fn bytes(self, range: Range<usize>) -> Result<Cow<'a, [u8]>, KeyspaceError> {
         if let Source::Bytes(bytes, _) = self.source {
             return Ok(Cow::Borrowed(&bytes[within(&range, bytes.len())]));
         }
+        self.gathered(range)
+    }
+
+    /// [`bytes`](Self::bytes) of a string of which the view lends no bytes.
+    #[inline(never)]
+    fn gathered(self, range: Range<usize>) -> Result<Cow<'a, [u8]>, KeyspaceError> {
         let mut bytes = Vec::new();
         self.for_each(range, &mut |piece| {
             bytes.extend_from_slice(piece);
@@ -138,12 +146,14 @@ impl<'a> StringView<'a> {
     }
 
     /// The whole string.
+    #[inline]
     pub fn whole(self) -> Result<Cow<'a, [u8]>, KeyspaceError> {
         self.bytes(0..usize::MAX)
     }
 
     /// The whole string if it has at most `bytes_max` bytes. A caller that wants a number need not read what is too
     /// long for one.
+    #[inline]
     pub fn whole_up_to(self, bytes_max: usize) -> Result<Option<Cow<'a, [u8]>>, KeyspaceError> {
         if self.len_bytes()? > bytes_max {
             return Ok(None);

@@ -11,16 +11,33 @@ pub(crate) struct Writing<'k> {
 
 impl Writing<'_> {
     /// Writes to the store. If the store is full, it first removes garbage, then evicts keys, and tries again.
+    #[inline]
     pub(crate) fn store(
         self,
         writes: &[Write<'_>],
         locations: &mut [Location],
         now: Millis,
     ) -> Result<(), KeyspaceError> {
+        match self.keyspace.store.write(writes, locations) {
+            Ok(()) => Ok(()),
+            failed => self.make_room_and_store(failed, writes, locations, now),
+        }
+    }
+
+    /// Goes on with a write that has `failed`.
+    #[cold]
+    fn make_room_and_store(
+        self,
+        failed: Result<(), StoreError>,
+        writes: &[Write<'_>],
+        locations: &mut [Location],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        let mut written = failed;
         let mut evictions = EVICTIONS_PER_WRITE;
         let mut before = None;
         loop {
-            match self.keyspace.store.write(writes, locations) {
+            match written {
                 Err(StoreError::OutOfMemory)
                     if self.keyspace.garbage().remove(GARBAGE_PER_RETRY) > 0 => {}
                 Err(StoreError::OutOfMemory)
@@ -42,6 +59,7 @@ impl Writing<'_> {
                     return Ok(other?);
                 }
             }
+            written = self.keyspace.store.write(writes, locations);
         }
     }
 

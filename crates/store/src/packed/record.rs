@@ -93,28 +93,33 @@ impl Record<'_> {
         padded_bytes(self.key.len(), self.body.len(), self.expires_at.is_some())
     }
 
+    /// Bytes without the padding.
+    #[inline]
+    fn length(&self) -> usize {
+        let deadline = self.expires_at.map_or(0, |_| DEADLINE_BYTES);
+        HEADER_BYTES + deadline + self.key.len() + self.body.len()
+    }
+
+    /// The bytes before the deadline and the key, without the checksum.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // The caller of `encode` checks padded_bytes().
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        let deadline = self.expires_at.map_or(0, |_| WITH_DEADLINE);
+        let form = u64::from(self.form.number() | deadline);
+        let mut header = [0; HEADER_BYTES];
+        header[4..8].copy_from_slice(&(self.length() as u32).to_le_bytes());
+        header[8..16].copy_from_slice(&(self.sequence << 8 | form).to_le_bytes());
+        header[16..20].copy_from_slice(&self.generation.to_le_bytes());
+        header[20..24].copy_from_slice(&(self.key.len() as u32).to_le_bytes());
+        header
+    }
+
     /// Appends the record to `out`, padding included, bound to no segment yet. `padded_bytes()` must be below 2^32.
-    #[allow(clippy::cast_possible_truncation)] // The caller checks padded_bytes().
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         let padded = self.padded_bytes();
         out.reserve(padded);
-        let deadline_bytes = if self.expires_at.is_some() {
-            DEADLINE_BYTES
-        } else {
-            0
-        };
-        let length = HEADER_BYTES + deadline_bytes + self.key.len() + self.body.len();
-        let mut form = self.form.number();
-        if self.expires_at.is_some() {
-            form |= WITH_DEADLINE;
-        }
-        let mut header = [0; HEADER_BYTES];
-        header[4..8].copy_from_slice(&(length as u32).to_le_bytes());
-        header[8..16].copy_from_slice(&(self.sequence << 8 | u64::from(form)).to_le_bytes());
-        header[16..20].copy_from_slice(&self.generation.to_le_bytes());
-        header[20..24].copy_from_slice(&(self.key.len() as u32).to_le_bytes());
-        out.extend_from_slice(&header);
+        out.extend_from_slice(&self.header());
         if let Some(deadline) = self.expires_at {
             out.extend_from_slice(&deadline.to_le_bytes());
         }
@@ -123,6 +128,26 @@ impl Record<'_> {
         let checksum = checksum(&out[start + 4..]);
         out[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
         out.resize(start + padded, 0);
+    }
+
+    /// As [`encode`](Self::encode), over all of `out`, which has `padded_bytes()` bytes.
+    #[inline]
+    pub fn encode_over(&self, out: &mut [u8]) {
+        if let Some(padding) = out.last_chunk_mut() {
+            *padding = [0; ALIGNMENT];
+        }
+        let (header, mut rest) = out[..self.length()].split_at_mut(HEADER_BYTES);
+        header.copy_from_slice(&self.header());
+        if let Some(deadline) = self.expires_at {
+            let bytes;
+            (bytes, rest) = rest.split_at_mut(DEADLINE_BYTES);
+            bytes.copy_from_slice(&deadline.to_le_bytes());
+        }
+        let (key, body) = rest.split_at_mut(self.key.len());
+        key.copy_from_slice(self.key);
+        body.copy_from_slice(self.body);
+        let checksum = checksum(&out[4..self.length()]);
+        out[..4].copy_from_slice(&checksum.to_le_bytes());
     }
 
     /// Reads the record at the start of `bytes`, as [`encode`](Self::encode) wrote it, without a look at the checksum.
@@ -382,6 +407,9 @@ mod tests {
             let record = Record { sequence, form, generation, expires_at, key: &key, body: &body };
             let mut bytes = vec![0xaa; 8];
             record.encode(&mut bytes);
+            let mut over = vec![0xaa; record.padded_bytes()];
+            record.encode_over(&mut over);
+            prop_assert_eq!(&over, &bytes[8..]);
             bind(&mut bytes[8..], binding);
             prop_assert_eq!(bytes.len(), 8 + record.padded_bytes());
             bytes.extend_from_slice(b"what follows");

@@ -14,8 +14,8 @@ pub(super) struct Batch {
     pub(super) encoded: Vec<u8>,
     /// The length of each record in bytes; 0 for a write that needs no record.
     pub(super) lengths: Vec<usize>,
-    /// For each record, the parts that the store has staged for it.
-    parts: Vec<Option<Parts>>,
+    /// The parts that the store has staged for records, each with the number of its record. Few records have any.
+    parts: Vec<(usize, Parts)>,
     /// Records and parts that patches replace.
     pub(super) replaced: Vec<Spot>,
 }
@@ -40,15 +40,17 @@ impl Batch {
     /// Adds a write that needs no record.
     fn push_nothing(&mut self) {
         self.lengths.push(0);
-        self.parts.push(None);
     }
 
     /// Encodes a record; `parts` are those of its value.
+    #[inline]
     pub(super) fn push(&mut self, record: &Record<'_>, parts: Option<Parts>) {
         let start = self.encoded.len();
         record.encode(&mut self.encoded);
+        if let Some(parts) = parts {
+            self.parts.push((self.lengths.len(), parts));
+        }
         self.lengths.push(self.encoded.len() - start);
-        self.parts.push(parts);
     }
 }
 
@@ -124,9 +126,12 @@ impl Packed {
             key,
             body: value,
         };
-        Some(ENCODED.with_borrow_mut(|encoded| {
-            encoded.clear();
-            whole.encode(encoded);
+        Some(ENCODED.with_borrow_mut(|buffer| {
+            if buffer.len() < padded {
+                buffer.resize(padded, 0);
+            }
+            let encoded = &mut buffer[..padded];
+            whole.encode_over(encoded);
             self.stage_whole(name, encoded, replaced)
         }))
     }
@@ -235,7 +240,7 @@ impl Packed {
             .encode(writes, &mut batch)
             .and_then(|()| self.stage(writes, &mut batch, locations));
         if written.is_err() {
-            for part in batch.parts.iter().flatten().flat_map(|parts| &parts.spots) {
+            for part in batch.parts.iter().flat_map(|(_, parts)| &parts.spots) {
                 self.let_go(*part);
             }
         }
@@ -318,6 +323,7 @@ impl Packed {
     }
 
     /// Encodes a value, in parts if it is large.
+    #[inline]
     pub(super) fn encode_value(
         &self,
         kind: RecordKind,
@@ -328,6 +334,15 @@ impl Packed {
             batch.push(whole, None);
             return Ok(());
         }
+        self.encode_large(kind, whole, batch)
+    }
+
+    fn encode_large(
+        &self,
+        kind: RecordKind,
+        whole: &Record<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
         let parts = self.put_parts(whole.generation, whole.key, whole.body)?;
         let body = parts.encode();
         let head = Record {
@@ -360,18 +375,23 @@ impl Packed {
         let mut tombstones = Vec::new();
         // Then the accounts of both records change together.
         let is_whole = |previous: Location| !is_held && !Spot::from(previous).large;
+        let is_in_parts = |i: usize| {
+            parts
+                .binary_search_by_key(&i, |&(record, _)| record)
+                .is_ok()
+        };
         self.front
             .stage(&self.space, encoded, lengths, |i, spot| match writes[i] {
                 Write::Put {
                     previous: Some(previous),
                     ..
                 } if is_whole(previous) => {
-                    let large = parts[i].is_some();
+                    let large = is_in_parts(i);
                     locations[i] = Spot { large, ..spot }.location();
                     self.space.claim_instead(spot, Some(previous.into()));
                 }
                 Write::Put { .. } | Write::Patch { .. } => {
-                    let large = parts[i].is_some();
+                    let large = is_in_parts(i);
                     locations[i] = Spot { large, ..spot }.location();
                     self.space.claim(spot);
                 }
