@@ -2,6 +2,7 @@
 //! write. Output that the client does not take at once waits in [`unsent`], while the connection reads more requests.
 
 mod ahead;
+mod commits;
 mod output;
 mod registration;
 mod replica;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 
+use self::commits::commit_together;
 use self::output::until;
 pub use self::registration::Registration;
 pub use self::stream::Stream;
@@ -83,6 +85,8 @@ struct Connection {
     missing: usize,
     /// Whether the last event did not come at once.
     has_waited: bool,
+    /// Whether everything that the output acknowledges was committed together with others' writes.
+    is_committed: bool,
     /// Replies and messages that wait for the commit.
     out: ReplyBuffer,
     unsent: Unsent,
@@ -131,6 +135,7 @@ where
         parser: RequestParser::default(),
         missing: 0,
         has_waited: false,
+        is_committed: false,
         out: ReplyBuffer::new(Protocol::Resp2),
         unsent: Unsent::default(),
         session: Session::new(&server.acl, Arc::clone(handle)),
@@ -353,6 +358,11 @@ impl Connection {
     /// worker has asked just before; for a lone client it would be a second system call for each request. If the input
     /// was there at once, more may follow without an end, and the kernel is asked each time.
     async fn let_others_run(&mut self) {
+        if self.server.durability.waits_for_disk && self.keyspace.has_uncommitted() {
+            self.has_waited = false;
+            self.is_committed = commit_together(&self.keyspace).await;
+            return;
+        }
         if !std::mem::take(&mut self.has_waited) {
             return tokio::task::yield_now().await;
         }

@@ -5,6 +5,7 @@ use crate::pmemkv::{self, Backing, Engine};
 use crate::store::{self, Options};
 
 /// What acknowledged writes survive.
+#[allow(clippy::struct_excessive_bools)] // Each answers another question.
 #[derive(Clone, Copy, Debug)]
 pub struct Survival {
     /// In words, for the log and INFO.
@@ -15,11 +16,14 @@ pub struct Survival {
     pub power: bool,
     /// Whether a loss of power takes about the last second of them, and nothing else.
     pub every_second: bool,
+    /// Whether each commit waits until a disk has it.
+    pub waits_for_disk: bool,
 }
 
 impl Survival {
     /// What writes survive with these options and settings.
     pub fn of(engine: Engine, options: &Options, settings: &Settings) -> Self {
+        let mut waits_for_disk = false;
         let (words, power, every_second) = if engine.persistent {
             match (backing(options), settings.durability) {
                 (Backing::Dax, Durability::Process) => (
@@ -41,11 +45,14 @@ impl Survival {
                         true,
                     )
                 }
-                (Backing::Ordinary, Durability::Power) => (
-                    "power loss, kernel crash and process death (msync at each commit)",
-                    true,
-                    false,
-                ),
+                (Backing::Ordinary, Durability::Power) => {
+                    waits_for_disk = true;
+                    (
+                        "power loss, kernel crash and process death (msync at each commit)",
+                        true,
+                        false,
+                    )
+                }
                 (Backing::Ordinary, _) => (
                     "process death and a clean reboot; NOT power loss (no msync: set 'durability power' for that)",
                     false,
@@ -69,6 +76,7 @@ impl Survival {
             process: engine.persistent,
             power,
             every_second,
+            waits_for_disk,
         }
     }
 

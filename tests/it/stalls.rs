@@ -1,5 +1,6 @@
 //! No client waits long for another one: long strings, clients that do not read, connections that say nothing.
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -271,5 +272,45 @@ fn the_log_tells_when_no_descriptor_is_left_and_when_there_is_again() -> TestRes
         "{}",
         server.log()
     );
+    Ok(())
+}
+
+/// Where a commit waits for a disk, one serves all clients of a worker that have writes, however they come: each
+/// acknowledged write is there after a kill.
+#[test]
+fn clients_share_the_commits_of_a_disk() -> TestResult {
+    const CLIENTS: usize = 8;
+    const CALLS: usize = 300;
+    let options = Options::new("cmap")
+        .pool_size("64mb")
+        .environment("PMEM_IS_PMEM_FORCE", OsStr::new("0"))
+        .directive("durability", "power");
+    let mut server = Server::start_with(options)?;
+    let connections: Vec<RawClient> = (0..CLIENTS)
+        .map(|_| server.raw())
+        .collect::<TestResult<_>>()?;
+    let told = thread::scope(|scope| {
+        let clients = connections.into_iter().enumerate();
+        let clients: Vec<_> = clients
+            .map(|(number, mut client)| {
+                scope.spawn(move || {
+                    let calls = 0..CALLS;
+                    let set = |call| client.line(&format!("SET {number}:{call} {call}"));
+                    calls.map(set).collect::<std::io::Result<Vec<Value>>>()
+                })
+            })
+            .collect();
+        let ended = clients.into_iter().map(|client| client.join());
+        ended.collect::<Result<Vec<_>, _>>()
+    });
+    for replies in told.map_err(|_| "a client panicked")? {
+        let replies = replies?;
+        assert!(!replies.iter().any(Value::is_error), "{replies:?}");
+    }
+    server.kill_9()?;
+    server.resume()?;
+    let mut client = server.raw()?;
+    let keys = client.line("DBSIZE")?.integer();
+    assert_eq!(keys, Some(i64::try_from(CLIENTS * CALLS)?));
     Ok(())
 }

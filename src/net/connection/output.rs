@@ -49,7 +49,9 @@ impl Connection {
     /// Makes durable whatever the gathered replies acknowledge, and then sends them. What the stream does not take at
     /// once waits for the client. Returns `Some` if the connection must end.
     pub(super) async fn send<S: Stream>(&mut self, stream: &mut S) -> Option<End> {
-        if let Err(error) = self.keyspace.commit() {
+        if !std::mem::take(&mut self.is_committed)
+            && let Err(error) = self.keyspace.commit()
+        {
             tracing::error!(%error, "the pool refused a commit: the server disconnects a client without a reply");
             return Some(End::StoreFailed);
         }
