@@ -300,7 +300,7 @@ fn clients_share_the_commits_of_a_disk() -> TestResult {
                 })
             })
             .collect();
-        let ended = clients.into_iter().map(|client| client.join());
+        let ended = clients.into_iter().map(thread::ScopedJoinHandle::join);
         ended.collect::<Result<Vec<_>, _>>()
     });
     for replies in told.map_err(|_| "a client panicked")? {
