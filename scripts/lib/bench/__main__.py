@@ -131,7 +131,8 @@ def page(result, plan):
     """The tables with their explanations."""
     ours = result["ours"]
     settings = result["settings"]
-    parts = [f"## {ours}, {settings['layout']} on {settings['engine']}, beside its peers"]
+    kind = f", {settings['layout']} on {settings['engine']}" if settings["layout"] else ""
+    parts = [f"## {ours}{kind}, beside its peers"]
     if "rates" in result:
         parts += [report.summary_table(result["rates"], ours), report.rate_tables(result["rates"], ours)]
         parts.append(
