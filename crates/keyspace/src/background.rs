@@ -217,6 +217,8 @@ fn work_when_idle(keyspace: &Keyspace, stop: &AtomicBool) {
         if stop.load(Ordering::Acquire) || !keyspace.store.work_when_idle(keyspace) {
             return;
         }
+        // What was prepared has changed the file's times. A kill just now must not make the next start distrust the pool.
+        keyspace.store.note_alive();
         if keyspace.store.wait_for_work(started.elapsed() * REST_SHARE) {
             // The next wait must not miss it.
             keyspace.store.end_wait();

@@ -1,6 +1,6 @@
 //! Which pools the next start opens without a trial.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::thread::sleep;
 use std::time::Duration;
@@ -20,8 +20,15 @@ fn a_killed_server_is_trusted_and_a_crashed_one_is_not() -> TestResult {
             return Ok(());
         }
         let () = server.connection()?.set("key", "value")?;
-        // The server notes ten times a second that it lives.
-        sleep(Duration::from_millis(500));
+        // The server notes ten times a second that it lives. While it prepares for later writes it also changes the file.
+        let changed = || fs::metadata(&pool)?.modified();
+        for _ in 0..50 {
+            let before = changed()?;
+            sleep(Duration::from_millis(500));
+            if changed()? == before {
+                break;
+            }
+        }
         server.kill_9()?;
         assert!(Pool::take_trust(&pool), "{store}");
         for signal in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGABRT] {
@@ -39,7 +46,7 @@ fn a_killed_server_is_trusted_and_a_crashed_one_is_not() -> TestResult {
         OpenOptions::new()
             .write(true)
             .open(&pool)?
-            .write_all_at(&[0], std::fs::metadata(&pool)?.len() - 1)?;
+            .write_all_at(&[0], fs::metadata(&pool)?.len() - 1)?;
         assert!(!Pool::take_trust(&pool), "{store} after a store");
     }
     Ok(())
