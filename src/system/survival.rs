@@ -23,7 +23,6 @@ pub struct Survival {
 impl Survival {
     /// What writes survive with these options and settings.
     pub fn of(engine: Engine, options: &Options, settings: &Settings) -> Self {
-        let mut waits_for_disk = false;
         let (words, power, every_second) = if engine.persistent {
             match (backing(options), settings.durability) {
                 (Backing::Dax, Durability::Process) => (
@@ -45,14 +44,11 @@ impl Survival {
                         true,
                     )
                 }
-                (Backing::Ordinary, Durability::Power) => {
-                    waits_for_disk = true;
-                    (
-                        "power loss, kernel crash and process death (msync at each commit)",
-                        true,
-                        false,
-                    )
-                }
+                (Backing::Ordinary, Durability::Power) => (
+                    "power loss, kernel crash and process death (msync at each commit)",
+                    true,
+                    false,
+                ),
                 (Backing::Ordinary, _) => (
                     "process death and a clean reboot; NOT power loss (no msync: set 'durability power' for that)",
                     false,
@@ -76,7 +72,7 @@ impl Survival {
             process: engine.persistent,
             power,
             every_second,
-            waits_for_disk,
+            waits_for_disk: power && backing(options) == Backing::Ordinary,
         }
     }
 

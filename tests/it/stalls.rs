@@ -1,6 +1,5 @@
 //! No client waits long for another one: long strings, clients that do not read, connections that say nothing.
 
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -281,11 +280,11 @@ fn the_log_tells_when_no_descriptor_is_left_and_when_there_is_again() -> TestRes
 fn clients_share_the_commits_of_a_disk() -> TestResult {
     const CLIENTS: usize = 8;
     const CALLS: usize = 300;
-    let options = Options::new("cmap")
-        .pool_size("64mb")
-        .environment("PMEM_IS_PMEM_FORCE", OsStr::new("0"))
-        .directive("durability", "power");
+    let options = Options::new("cmap").pool_size("64mb").on_disk("power");
     let mut server = Server::start_with(options)?;
+    let info = server.raw()?.line("INFO")?;
+    let info = String::from_utf8_lossy(info.bytes().unwrap_or_default()).into_owned();
+    assert!(info.contains("msync at each commit"), "{info}");
     let connections: Vec<RawClient> = (0..CLIENTS)
         .map(|_| server.raw())
         .collect::<TestResult<_>>()?;

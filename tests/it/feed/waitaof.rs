@@ -1,6 +1,5 @@
 //! WAITAOF: what survives a loss of power, here and on replicas. The texts and their order are those of Redis 8.2 and Valkey 9.1.
 
-use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use super::replica::Replica;
@@ -9,14 +8,9 @@ use common::{Options, RawClient, Server, TestResult};
 const NO_FILE: &str =
     "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
-/// A server whose pool counts as a file on a disk, with this durability. The server would see that it lies in memory, so it is
-/// told that it has looked already.
+/// A server whose pool counts as a file on a disk, with this durability.
 fn on_disk(durability: &str) -> Options {
-    Options::new("cmap")
-        .pool_size("64mb")
-        .environment("PMEM_IS_PMEM_FORCE", OsStr::new("0"))
-        .environment("PMEMKV_SERVER_ENVIRONMENT_IS_SET", OsStr::new("1"))
-        .directive("durability", durability)
+    Options::new("cmap").pool_size("64mb").on_disk(durability)
 }
 
 fn shown(client: &mut RawClient, line: &str) -> TestResult<String> {

@@ -106,7 +106,7 @@ pub fn record(scenario: &Scenario) -> TestResult<Recording> {
         states,
         rule: scenario.rule,
         every_second: scenario.every_second,
-        grain: if scenario.on_disk {
+        grain: if scenario.on_disk.is_some() {
             Grain::Page
         } else {
             Grain::Line
@@ -120,17 +120,10 @@ fn options(scenario: &Scenario) -> Options {
     let options = directives.fold(options, |options, (name, value)| {
         options.directive(name, value)
     });
-    if !scenario.on_disk {
-        return options;
+    match scenario.on_disk {
+        Some(durability) => options.on_disk(durability),
+        None => options,
     }
-    // The pool lies in memory, where the server would choose otherwise: it is told that it has chosen already.
-    let chosen = [
-        ("PMEM_IS_PMEM_FORCE", "0"),
-        ("PMEMKV_SERVER_ENVIRONMENT_IS_SET", "1"),
-    ];
-    chosen.iter().fold(options, |options, (name, value)| {
-        options.environment(name, OsStr::new(value))
-    })
 }
 
 fn prepare(scenario: &Scenario, server: &mut Server) -> TestResult {
@@ -206,6 +199,7 @@ fn touched(unit: &Unit) -> Option<Vec<Name>> {
 
 fn run(scenario: &Scenario, server: &mut Server, notes: &mut Notes) -> TestResult {
     let mut client = server.raw()?;
+    let mut bystanders = connect_bystanders(scenario, server)?;
     let mut state = 0;
     notes.sent(state)?;
     notes.answered(state)?;
@@ -221,10 +215,18 @@ fn run(scenario: &Scenario, server: &mut Server, notes: &mut Notes) -> TestResul
                 wait_for_sync(&mut client)?;
                 notes.synced(state)?;
             }
-            other => client = act(other, server, client)?,
+            other => {
+                drop(bystanders);
+                client = act(other, server, client)?;
+                bystanders = connect_bystanders(scenario, server)?;
+            }
         }
     }
     Ok(())
+}
+
+fn connect_bystanders(scenario: &Scenario, server: &Server) -> TestResult<Vec<RawClient>> {
+    (0..scenario.bystanders).map(|_| server.raw()).collect()
 }
 
 /// As [`run`], where the server does more than it is told (it evicts): it is read itself after each unit.

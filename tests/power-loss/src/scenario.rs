@@ -88,10 +88,12 @@ pub struct Scenario {
     pub rule: Rule,
     /// Whether the recording begins without a pool.
     pub makes_pool: bool,
-    /// Whether libpmem is to take the pool for one on a disk, which is made durable by msync.
-    pub on_disk: bool,
+    /// The durability of a pool that libpmem is to take for one on a disk, which is made durable by msync.
+    pub on_disk: Option<&'static str>,
     /// Whether commits do not wait for the disk.
     pub every_second: bool,
+    /// How many more clients are connected, and idle. With enough of them no worker serves one client alone.
+    pub bystanders: usize,
     /// Of how many fences one is forgotten.
     pub dropped_fences: Option<&'static str>,
 }
@@ -107,8 +109,9 @@ impl Scenario {
             actions: Vec::new(),
             rule: Rule::Whole,
             makes_pool: false,
-            on_disk: false,
+            on_disk: None,
             every_second: false,
+            bystanders: 0,
             dropped_fences: None,
         }
     }

@@ -35,10 +35,8 @@ fn writes_are_refused_while_the_disk_fails() -> TestResult {
     let failing = folder.path().join("failing");
     let options = Options::new("cmap")
         .pool_size("32mb")
-        .directive("durability", "everysec")
+        .on_disk("everysec")
         .environment("LD_PRELOAD", OsStr::new(SHIM))
-        .environment("PMEM_IS_PMEM_FORCE", OsStr::new("0"))
-        .environment("PMEMKV_SERVER_ENVIRONMENT_IS_SET", OsStr::new("1"))
         .environment("POWER_LOSS_FAILING", failing.as_os_str());
     let mut server = Server::start_with(options)?;
     let mut client = server.raw()?;

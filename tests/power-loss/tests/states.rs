@@ -12,7 +12,7 @@ use power_loss::states::Amount;
 
 const SEED: u64 = 20_261;
 
-/// Different states of each scenario, about. There are twenty.
+/// Different states of each scenario, about. There are twenty-one.
 const STATES: usize = 36;
 
 /// How often other moments are tried until a fault is found that is there. Which of them show it depends on how the server's
@@ -116,6 +116,7 @@ scenarios! {
     expiry: "expiry",
     eviction: "eviction",
     on_disk: "on-disk",
+    on_disk_together: "on-disk-together",
     every_second: "every-second",
     pairs_creation: "pairs-creation",
     pairs: "pairs",

@@ -99,6 +99,15 @@ impl Options {
         self
     }
 
+    /// Has the pool count as a file on a disk, with this durability. The server would see that it lies in memory, so it is told
+    /// that it has looked already.
+    #[must_use]
+    pub fn on_disk(self, durability: &str) -> Self {
+        self.environment("PMEM_IS_PMEM_FORCE", OsStr::new("0"))
+            .environment("PMEMKV_SERVER_ENVIRONMENT_IS_SET", OsStr::new("1"))
+            .directive("durability", durability)
+    }
+
     /// Adds a directive.
     #[must_use]
     pub fn directive(mut self, name: &str, value: &str) -> Self {

@@ -21,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
         expiry(),
         eviction(),
         on_disk(),
+        on_disk_together(),
         every_second(),
     ]
 }
@@ -248,8 +249,15 @@ fn on_disk() -> Scenario {
         ])])
         .then(Action::Kill)
         .one_by_one(calls(&["SET a 1", "SWAPDB 0 1", "SET end 1"]));
-    scenario.directives.push(("durability", "power"));
-    scenario.on_disk = true;
+    scenario.on_disk = Some("power");
+    scenario
+}
+
+/// The same where a worker's clients share commits.
+fn on_disk_together() -> Scenario {
+    let mut scenario = on_disk();
+    scenario.name = "on-disk-together";
+    scenario.bystanders = 4;
     scenario
 }
 
@@ -283,8 +291,7 @@ fn every_second() -> Scenario {
         .at_once(churn(300))
         .then(Action::Sync)
         .one_by_one(calls(&["SET end 1"]));
-    scenario.directives.push(("durability", "everysec"));
-    scenario.on_disk = true;
+    scenario.on_disk = Some("everysec");
     scenario.every_second = true;
     scenario
 }
