@@ -131,7 +131,9 @@ impl Record<'_> {
     }
 
     /// As [`encode`](Self::encode), over all of `out`, which has `padded_bytes()` bytes.
-    #[inline]
+    // Values and tombstones are encoded so, each with the steps of its kind alone.
+    #[allow(clippy::inline_always)]
+    #[inline(always)]
     pub fn encode_over(&self, out: &mut [u8]) {
         if let Some(padding) = out.last_chunk_mut() {
             *padding = [0; ALIGNMENT];

@@ -62,6 +62,19 @@ thread_local! {
     };
 }
 
+/// Lends the bytes of an encoded record, which are `padded` with their padding, in a buffer of the thread.
+#[inline]
+fn with_encoded<R>(record: &Record<'_>, padded: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+    ENCODED.with_borrow_mut(|buffer| {
+        if buffer.len() < padded {
+            buffer.resize(padded, 0);
+        }
+        let encoded = &mut buffer[..padded];
+        record.encode_over(encoded);
+        f(encoded)
+    })
+}
+
 impl Packed {
     /// Stages all writes, or on an error none.
     #[inline]
@@ -126,12 +139,7 @@ impl Packed {
             key,
             body: value,
         };
-        Some(ENCODED.with_borrow_mut(|buffer| {
-            if buffer.len() < padded {
-                buffer.resize(padded, 0);
-            }
-            let encoded = &mut buffer[..padded];
-            whole.encode_over(encoded);
+        Some(with_encoded(&whole, padded, |encoded| {
             self.stage_whole(name, encoded, replaced)
         }))
     }
@@ -205,9 +213,8 @@ impl Packed {
             key,
             body: &bound,
         };
-        let (_, is_first) = ENCODED.with_borrow_mut(|encoded| {
-            encoded.clear();
-            tombstone.encode(encoded);
+        let padded = tombstone.padded_bytes();
+        let (_, is_first) = with_encoded(&tombstone, padded, |encoded| {
             self.front.stage_one(&self.space, encoded, |spot| {
                 self.space.add_tombstone(spot);
                 self.space.release(removed.into());
