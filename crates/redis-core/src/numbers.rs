@@ -43,6 +43,9 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
 ///
 /// Returns `None` for anything else: text with spaces, NaN, and numbers that overflow or underflow.
 pub fn parse_float(text: &[u8]) -> Option<f64> {
+    if let Some(number) = parse_short_whole(text) {
+        return Some(number);
+    }
     match extended::Scanned::scan(text)? {
         extended::Scanned::Infinite { negative: true } => Some(f64::NEG_INFINITY),
         extended::Scanned::Infinite { negative: false } => Some(f64::INFINITY),
@@ -54,6 +57,23 @@ pub fn parse_float(text: &[u8]) -> Option<f64> {
             (value.is_finite() && !vanished).then_some(value)
         }
     }
+}
+
+/// A whole number of up to nine digits without a sign, as most scores are.
+#[inline]
+fn parse_short_whole(text: &[u8]) -> Option<f64> {
+    if text.is_empty() || text.len() > 9 {
+        return None;
+    }
+    let mut number = 0u32;
+    for &byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = 10 * number + u32::from(digit);
+    }
+    Some(number.into())
 }
 
 /// A double as RESP writes it: the shortest digits that read back the same, `inf`, `-inf`, `nan`, no trailing `.0`.

@@ -184,12 +184,14 @@ impl ReplyBuffer {
 
     /// A double.
     pub fn double(&mut self, value: f64) {
-        match self.protocol {
-            Protocol::Resp2 => self.bulk(crate::numbers::format_double(value).as_bytes()),
-            Protocol::Resp3 => {
-                self.line(b',', crate::numbers::format_double(value).as_bytes());
-            }
+        #[allow(clippy::cast_possible_truncation)] // It is compared.
+        let whole = value as i32;
+        // Most scores are such. Zero has a sign.
+        #[allow(clippy::float_cmp)] // Whether it is the very same number.
+        if f64::from(whole) == value && whole != 0 {
+            return self.double_text(itoa::Buffer::new().format(whole));
         }
+        self.double_text(&crate::numbers::format_double(value));
     }
 
     fn boolean(&mut self, value: bool) {
