@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 
 use super::CommandError;
 use crate::keyspace::{
-    Access, EventClass, Fields, FieldsEdit, KeyInfo, KeyUpdate, Keyspace, KeyspaceError, Kind,
-    List, ListEdit, OneUpdate, Scores, ScoresEdit, Stream, StringView, Update, Use, Value, View,
+    Access, ElementChange, EventClass, Fields, KeyInfo, KeyUpdate, Keyspace, KeyspaceError, Kind,
+    List, OneUpdate, Scores, Stream, StringView, Update, Use, Value, View,
 };
 use crate::protocol::ReplyBuffer;
 use crate::state::{Lookups, Server, Session};
@@ -46,10 +46,6 @@ pub struct Database<'a> {
 
 /// The keys of a call, each with its database.
 type Keys<'k> = SmallVec<[(usize, &'k [u8]); 4]>;
-
-/// What a change of a collection returns: the call's result, and how many changes of data it made. Where it made
-/// none, there is no event.
-pub type Changed<R> = Result<(R, usize), CommandError>;
 
 impl Database<'_> {
     /// The same database, where looking at a key counts as no use of it.
@@ -132,6 +128,22 @@ impl Database<'_> {
     ) -> Result<R, CommandError> {
         self.keyspace
             .update_one(self.number, key, self.access, kind, f)
+    }
+
+    /// As [`update_one`](Self::update_one), for a call that mostly changes one element: it runs `one` where that may be all,
+    /// and `all` where `one` returned `None` or did not run. Both get `with`. See [`Keyspace::change_element`].
+    #[inline]
+    pub fn change_element<S, R>(
+        self,
+        key: &[u8],
+        kind: Kind,
+        with: &mut S,
+        one: impl FnOnce(&mut S, &mut ElementChange<'_>) -> Result<Option<R>, CommandError>,
+        all: impl FnMut(&mut S, &mut OneUpdate<'_, '_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        let key = (self.number, key);
+        self.keyspace
+            .change_element(key, self.access, kind, with, one, all)
     }
 
     /// Sets several keys to strings, if that takes no more than their writes; see [`Keyspace::put_strings`].
@@ -383,93 +395,5 @@ impl Context<'_> {
         f: impl FnOnce(&mut Update<'_>) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         self.database().update_collection(key, f)
-    }
-
-    /// Has `f` change the hash of `key`, which is made where it is missing, and emits `event`. A hash
-    /// that becomes empty is removed. `f` may run twice; see [`Database::update_one`].
-    #[inline]
-    pub fn change_hash<R>(
-        &mut self,
-        key: &[u8],
-        event: &'static str,
-        mut f: impl FnMut(&mut FieldsEdit<'_>) -> Changed<R>,
-    ) -> Result<R, CommandError> {
-        self.database().update_one(key, Kind::Hash, |keys| {
-            let mut hash = keys.fields()?;
-            let (result, changes) = f(&mut hash)?;
-            let is_empty = hash.is_empty();
-            tell_changes(keys, EventClass::HASH, event, changes, is_empty);
-            Ok(result)
-        })
-    }
-
-    /// Has `f` change the set of `key`; see [`change_hash`](Self::change_hash).
-    #[inline]
-    pub fn change_set<R>(
-        &mut self,
-        key: &[u8],
-        event: &'static str,
-        mut f: impl FnMut(&mut FieldsEdit<'_>) -> Changed<R>,
-    ) -> Result<R, CommandError> {
-        self.database().update_one(key, Kind::Set, |keys| {
-            let mut set = keys.fields()?;
-            let (result, changes) = f(&mut set)?;
-            let is_empty = set.is_empty();
-            tell_changes(keys, EventClass::SET, event, changes, is_empty);
-            Ok(result)
-        })
-    }
-
-    /// Has `f` change the list of `key`; see [`change_hash`](Self::change_hash).
-    #[inline]
-    pub fn change_list<R>(
-        &mut self,
-        key: &[u8],
-        event: &'static str,
-        mut f: impl FnMut(&mut ListEdit<'_>) -> Changed<R>,
-    ) -> Result<R, CommandError> {
-        self.database().update_one(key, Kind::List, |keys| {
-            let mut list = keys.list()?;
-            let (result, changes) = f(&mut list)?;
-            let is_empty = list.is_empty();
-            tell_changes(keys, EventClass::LIST, event, changes, is_empty);
-            Ok(result)
-        })
-    }
-
-    /// Has `f` change the sorted set of `key`; see [`change_hash`](Self::change_hash).
-    #[inline]
-    pub fn change_sorted_set<R>(
-        &mut self,
-        key: &[u8],
-        event: &'static str,
-        mut f: impl FnMut(&mut ScoresEdit<'_>) -> Changed<R>,
-    ) -> Result<R, CommandError> {
-        self.database().update_one(key, Kind::SortedSet, |keys| {
-            let mut scores = keys.scores()?;
-            let (result, changes) = f(&mut scores)?;
-            let is_empty = scores.is_empty();
-            tell_changes(keys, EventClass::ZSET, event, changes, is_empty);
-            Ok(result)
-        })
-    }
-}
-
-/// Emits the event of the changes of the one key's collection, if there were any, and the event of the key's removal if
-/// the collection has become empty.
-#[inline]
-fn tell_changes(
-    keys: &mut OneUpdate<'_, '_>,
-    class: EventClass,
-    event: &'static str,
-    changes: usize,
-    is_empty: bool,
-) {
-    if changes > 0 {
-        keys.set_dirty(changes);
-        keys.event(class, event);
-        if is_empty {
-            keys.event(EventClass::GENERIC, "del");
-        }
     }
 }

@@ -4,6 +4,7 @@ mod acl;
 mod backup;
 pub(crate) mod bitmaps;
 mod blocking;
+mod changes;
 mod client;
 mod command;
 mod commandlog;

@@ -440,8 +440,9 @@ impl Connection {
             let mut known = None;
             let (args, consumed) = if let Some((arguments, end)) = ahead.take() {
                 let args = Args::new(input, arguments);
-                if let Some(key) = args.get(1) {
-                    known = hashes.get(hashes_taken).map(|&hash| (key, hash));
+                if args.len() > 1 {
+                    let hashes = hashes.get(hashes_taken);
+                    known = hashes.and_then(|hashes| ahead::known(args, hashes));
                     hashes_taken += 1;
                 }
                 (args, end - consumed_all)

@@ -46,28 +46,53 @@ impl Hashing {
     /// As [`hash`](Self::hash), of a key that a call names: perhaps the thread [knows](Self::knowing) it.
     #[inline]
     pub(super) fn hash_of_key(&self, key: &[u8]) -> u64 {
-        let known = KNOWN.get();
-        let is_it = known.start == key.as_ptr().addr() && known.len == key.len();
-        if is_it && known.seed == self.seed {
+        let known = KNOWN_KEY.get();
+        if known.is(self, key) {
             known.hash
         } else {
             self.hash(key)
         }
     }
 
-    /// Has this thread know a key's hash while `run` runs. It knows the key by where it lies: the bytes there are borrowed, so
-    /// they stay as they are until then.
+    /// The same of an element.
     #[inline]
-    pub(super) fn knowing<R>(&self, key: &[u8], hash: u64, run: impl FnOnce() -> R) -> R {
-        debug_assert_eq!(hash, self.hash(key), "the hash of another key");
-        let _forget = Forget;
-        KNOWN.set(Known {
-            start: key.as_ptr().addr(),
-            len: key.len(),
+    pub(super) fn hash_of_element(&self, name: &[u8]) -> u64 {
+        let known = KNOWN_ELEMENT.get();
+        if known.is(self, name) {
+            known.hash
+        } else {
+            self.hash(name)
+        }
+    }
+
+    /// Has this thread know a key's hash while `run` runs, and perhaps an element's. It knows each by where it lies: the bytes
+    /// there are borrowed, so they stay as they are until then.
+    #[inline]
+    pub(super) fn knowing<R>(
+        &self,
+        key: (&[u8], u64),
+        element: Option<(&[u8], u64)>,
+        run: impl FnOnce() -> R,
+    ) -> R {
+        let _forget = Forget {
+            element: element.is_some(),
+        };
+        KNOWN_KEY.set(self.known(key));
+        if let Some(element) = element {
+            KNOWN_ELEMENT.set(self.known(element));
+        }
+        run()
+    }
+
+    #[inline]
+    fn known(&self, (name, hash): (&[u8], u64)) -> Known {
+        debug_assert_eq!(hash, self.hash(name), "the hash of another name");
+        Known {
+            start: name.as_ptr().addr(),
+            len: name.len(),
             seed: self.seed,
             hash,
-        });
-        run()
+        }
     }
 
     /// How many shards lie in one partition.
@@ -92,7 +117,7 @@ impl Hashing {
     }
 }
 
-/// A key whose hash is known.
+/// A name whose hash is known.
 #[derive(Clone, Copy)]
 struct Known {
     start: usize,
@@ -102,7 +127,15 @@ struct Known {
     hash: u64,
 }
 
-/// No key lies there.
+impl Known {
+    #[inline]
+    fn is(self, hashing: &Hashing, name: &[u8]) -> bool {
+        let is_it = self.start == name.as_ptr().addr() && self.len == name.len();
+        is_it && self.seed == hashing.seed
+    }
+}
+
+/// No name lies there.
 const UNKNOWN: Known = Known {
     start: 0,
     len: 0,
@@ -111,16 +144,23 @@ const UNKNOWN: Known = Known {
 };
 
 thread_local! {
-    static KNOWN: Cell<Known> = const { Cell::new(UNKNOWN) };
+    static KNOWN_KEY: Cell<Known> = const { Cell::new(UNKNOWN) };
+    static KNOWN_ELEMENT: Cell<Known> = const { Cell::new(UNKNOWN) };
 }
 
-/// Forgets the known key, also where a call panics.
-struct Forget;
+/// Forgets the known names, also where a call panics.
+struct Forget {
+    /// Whether an element is known.
+    element: bool,
+}
 
 impl Drop for Forget {
     #[inline]
     fn drop(&mut self) {
-        KNOWN.set(UNKNOWN);
+        KNOWN_KEY.set(UNKNOWN);
+        if self.element {
+            KNOWN_ELEMENT.set(UNKNOWN);
+        }
     }
 }
 
@@ -133,8 +173,12 @@ mod tests {
         let (hashing, other) = (Hashing::new(7, 1), Hashing::new(8, 1));
         let mut name = b"a key".to_vec();
         let hash = hashing.hash(&name);
-        hashing.knowing(&name, hash, || {
-            assert_eq!(KNOWN.get().hash, hash);
+        let element = (&name[2..], hashing.hash(b"key"));
+        hashing.knowing((&name, hash), Some(element), || {
+            assert_eq!(KNOWN_KEY.get().hash, hash);
+            assert_eq!(KNOWN_ELEMENT.get().hash, element.1);
+            assert_eq!(hashing.hash_of_element(&name[2..]), element.1);
+            assert_eq!(hashing.hash_of_element(&name), hash);
             assert_eq!(hashing.hash_of_key(&name), hash);
             // A part of it is another key, and another pool has another hash.
             assert_eq!(hashing.hash_of_key(&name[..3]), hashing.hash(b"a k"));
@@ -144,8 +188,10 @@ mod tests {
         name[0] = b'b';
         assert_eq!(hashing.hash_of_key(&name), hashing.hash(b"b key"));
         let failed = std::panic::catch_unwind(|| {
-            hashing.knowing(&name, hashing.hash(b"b key"), || panic!("the call fails"));
+            let known = (&name[..], hashing.hash(b"b key"));
+            hashing.knowing(known, Some(known), || panic!("the call fails"));
         });
-        assert!(failed.is_err() && KNOWN.get().start == 0);
+        assert!(failed.is_err() && KNOWN_KEY.get().start == 0);
+        assert_eq!(KNOWN_ELEMENT.get().start, 0);
     }
 }

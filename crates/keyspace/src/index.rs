@@ -210,6 +210,22 @@ impl Index {
         })
     }
 
+    /// The entry of the key with this hash whose record lies at `location`. `None` if there is no such entry, or if the key has
+    /// a deadline.
+    #[inline]
+    pub fn entry_at(&self, hash: u64, location: Location) -> Option<Entry<'_>> {
+        let mut alike = self.alike(hash);
+        let (_, entry) = alike.find(|&(_, entry)| self.location(entry) == location)?;
+        (!entry.has_deadline()).then_some(entry)
+    }
+
+    /// Where a name is that the index is known to have, without a look at its record; `None` if other entries are like it.
+    #[inline]
+    pub fn only_one_alike(&self, hash: u64) -> Option<Located> {
+        let located = self.guess_located(hash)?;
+        (self.alike(hash).count() == 1).then_some(located)
+    }
+
     /// The entry that a look-up has found.
     #[inline]
     pub fn at(&self, hash: u64, key: &[u8], located: Located) -> Option<Entry<'_>> {
@@ -239,11 +255,14 @@ impl Index {
         })
     }
 
-    /// The location of the record that most likely has this hash; the record itself is not read.
+    /// Fetches what the removal of the entry uses that most likely has this hash: the entry, and the last one of its leaf, which
+    /// takes its place.
     #[inline]
-    pub fn likely(&self, hash: u64) -> Option<Location> {
-        let (_, entry) = self.leaves.likely(self.leaf_number(hash), hash)?;
-        Some(self.location(entry))
+    pub fn prefetch_removal(&self, hash: u64) {
+        self.prefetch_entry(hash);
+        if let Some(last) = self.leaves.entries(self.leaf_number(hash)).last() {
+            prefetch(last);
+        }
     }
 
     /// The location of an entry's record.

@@ -74,13 +74,15 @@ pub use memory_check::{
     MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
 };
 pub use place::Place;
-pub use prefetch::{Ahead, Hashes, PREFETCHED};
+pub use prefetch::{Ahead, AheadHashes, Hashes, Known, PREFETCHED};
 pub use reading::StringView;
 pub use replacement::Replacement;
 pub use stats::{DatabaseStats, StoreStats};
 pub use store::{BackupError, BackupJob, SyncReport, remove_unfinished_backups};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
-pub use update::{KeyUpdate, NewCollection, OneUpdate, StringChanges, StringEdit, Update};
+pub use update::{
+    ElementChange, KeyUpdate, NewCollection, OneUpdate, StringChanges, StringEdit, Update,
+};
 pub use waiting::{Ticket, Waiter, Waiting};
 pub use walk::Walk;
 pub use watching::{Watches, Watching};

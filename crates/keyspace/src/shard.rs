@@ -172,6 +172,18 @@ impl Table {
         same.then_some((recent.id, &recent.collection))
     }
 
+    /// The id, the anchor and the collection of a key, if it is the collection that was changed last.
+    #[inline]
+    pub(super) fn recent_of(
+        &self,
+        hash: u64,
+        key: &[u8],
+    ) -> Option<(u64, Location, &SharedCollection)> {
+        let recent = self.recent.as_ref()?;
+        let same = recent.hash == hash && recent.key.as_slice() == key;
+        same.then_some((recent.id, recent.anchor, &recent.collection))
+    }
+
     /// Where the anchor of a key lies, if its collection is the one that was changed last.
     #[inline]
     pub(super) fn recent_anchor(&self, hash: u64, key: &[u8]) -> Option<Location> {

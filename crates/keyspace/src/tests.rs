@@ -10,6 +10,7 @@ mod fields;
 mod flushes;
 mod gathering;
 mod images;
+mod one_element;
 mod replacement;
 mod streams;
 mod strings;

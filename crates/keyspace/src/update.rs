@@ -15,6 +15,7 @@
 
 mod collections;
 mod compact;
+mod element;
 mod elements;
 mod in_place;
 mod locked;
@@ -30,6 +31,7 @@ use std::collections::HashMap;
 
 use smallvec::{SmallVec, smallvec};
 
+pub use element::ElementChange;
 use elements::tell_changed;
 pub use in_place::OneUpdate;
 pub(crate) use locked::{Each, LockedKey, LockedShards};

@@ -12,7 +12,7 @@ use super::{Dispatcher, Next, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::commands::Command;
 use crate::keyspace::{
-    DATABASES, Keyspace, KeyspaceError, NO_DEADLINE_PASSES, NotAlone, Presence,
+    DATABASES, Keyspace, KeyspaceError, Known, NO_DEADLINE_PASSES, NotAlone, Presence,
     RECLAIM_IN_GATE_TIME_MAX,
 };
 use crate::numbers::parse_i64;
@@ -134,7 +134,7 @@ impl Dispatcher {
             let mut units = UnitsAhead::new(stream.units().take(units_max));
             while let Some((unit, known)) = units.next(keyspace, session.db) {
                 let applying = || self.apply_unit(&mut around, session, &unit, &mut out);
-                match keyspace.knowing(known, applying) {
+                match keyspace.knowing(known.map(Known::key), applying) {
                     Ok(wants_answer) => applied.wants_answer |= wants_answer,
                     Err(failure) => {
                         applied.failure = Some(failure);

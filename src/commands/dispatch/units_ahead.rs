@@ -61,7 +61,7 @@ fn fetched<'s>(
         let hashes = keyspace.prefetch(keys);
         let known = held.iter_mut().filter_map(|(_, known)| known.as_mut());
         for ((_, hash), fetched) in known.zip(hashes) {
-            *hash = fetched;
+            *hash = fetched.key;
         }
     } else {
         // For a single one it would gain nothing.

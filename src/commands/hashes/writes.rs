@@ -77,14 +77,25 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<usize, Comma
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity(name.to_owned()));
     }
-    ctx.change_hash(&args[1], "hset", |hash| {
-        let mut new = 0;
-        let mut rest = args.from(2);
-        while let (Some(field), Some(value)) = (rest.next(), rest.next()) {
-            new += usize::from(hash.put(field, value)?);
-        }
-        Ok((new, args.len() / 2 - 1))
-    })
+    ctx.change_in_hash(
+        &args[1],
+        "hset",
+        |hash| {
+            if args.len() > 4 {
+                return Ok(None);
+            }
+            let new = hash.put(&args[2], &args[3])?;
+            Ok(new.map(|new| (usize::from(new), 1)))
+        },
+        |hash| {
+            let mut new = 0;
+            let mut rest = args.from(2);
+            while let (Some(field), Some(value)) = (rest.next(), rest.next()) {
+                new += usize::from(hash.put(field, value)?);
+            }
+            Ok((new, args.len() / 2 - 1))
+        },
+    )
 }
 
 fn hsetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

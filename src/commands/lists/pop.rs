@@ -72,18 +72,32 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
         .get(2)
         .map(|argument| parse_at_least(0, argument, NEGATIVE))
         .transpose()?;
-    let taken = ctx.database().update_one(&args[1], Kind::List, |keys| {
-        let out = &mut *ctx.out;
-        take_one(keys, end, count.unwrap_or(1), |list, range| {
+    let taken = ctx.database().change_element(
+        &args[1],
+        Kind::List,
+        &mut *ctx.out,
+        |out, list| {
             if count.is_some() {
-                out.array_header(range.len());
+                return Ok(None);
             }
-            list.for_range(range, end == End::Tail, |element| {
-                out.bulk(element);
-                ControlFlow::Continue(())
+            let taken = list.pop(end, |element| out.bulk(element))?;
+            if taken.is_some() {
+                list.tell(EventClass::LIST, pop_event(end), 1);
+            }
+            Ok(taken.map(Some))
+        },
+        |out, keys| {
+            take_one(keys, end, count.unwrap_or(1), |list, range| {
+                if count.is_some() {
+                    out.array_header(range.len());
+                }
+                list.for_range(range, end == End::Tail, |element| {
+                    out.bulk(element);
+                    ControlFlow::Continue(())
+                })
             })
-        })
-    })?;
+        },
+    )?;
     Ok(match (taken, count) {
         (Some(()), _) => Outcome::Written,
         (None, None) => Reply::Null.into(),

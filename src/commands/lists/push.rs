@@ -74,14 +74,24 @@ fn rpushx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn push(ctx: &mut Context<'_>, args: Args<'_>, end: End, must_exist: bool) -> CommandResult {
-    let len = ctx.change_list(&args[1], push_event(end), |list| {
-        if must_exist && list.is_empty() {
-            return Ok((0, 0));
-        }
-        for element in args.from(2) {
-            list.push(end, element);
-        }
-        Ok((list.len(), args.len() - 2))
-    })?;
+    let len = ctx.change_in_list(
+        &args[1],
+        push_event(end),
+        |list| {
+            if args.len() > 3 {
+                return Ok(None);
+            }
+            Ok(list.push(end, &args[2])?.map(|len| (len, 1)))
+        },
+        |list| {
+            if must_exist && list.is_empty() {
+                return Ok((0, 0));
+            }
+            for element in args.from(2) {
+                list.push(end, element);
+            }
+            Ok((list.len(), args.len() - 2))
+        },
+    )?;
     Ok(Reply::count(len).into())
 }

@@ -7,9 +7,9 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Gro
 use crate::commands::draw::{Draw, draw_different, draw_names};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, IndexKey, Kind, View};
+use crate::keyspace::{ElementChange, EventClass, IndexKey, Kind, View};
 use crate::numbers::parse_i64;
-use crate::protocol::Args;
+use crate::protocol::{Args, ReplyBuffer};
 
 pub(in crate::commands) static COMMANDS: &[Row] = &[
     Row::new("spop", Arity::AtLeast(2), spop)
@@ -88,8 +88,17 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     // Dispatch removes what a failed call has written, since nothing was popped.
     let database = ctx.database();
-    let found = database.update_one(&args[1], Kind::Set, |keys| {
-        let out = &mut *ctx.out;
+    let one = |out: &mut ReplyBuffer, set: &mut ElementChange<'_>| {
+        if count.is_some() {
+            return Ok(None);
+        }
+        let taken = set.take_drawn(|member| out.bulk(member))?;
+        if taken.is_some() {
+            set.tell(EventClass::SET, "spop", 1);
+        }
+        Ok(taken.map(|()| true))
+    };
+    let found = database.change_element(&args[1], Kind::Set, &mut *ctx.out, one, |out, keys| {
         let Some(set) = keys.view().map(View::set).transpose()? else {
             match count {
                 None => out.null(),

@@ -99,13 +99,24 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 ];
 
 fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let added = ctx.change_set(&args[1], "sadd", |set| {
-        let mut added = 0;
-        for member in args.from(2) {
-            added += usize::from(set.add(member)?);
-        }
-        Ok((added, added))
-    })?;
+    let added = ctx.change_in_set(
+        &args[1],
+        "sadd",
+        |set| {
+            if args.len() > 3 {
+                return Ok(None);
+            }
+            let added = set.add(&args[2])?.map(usize::from);
+            Ok(added.map(|added| (added, added)))
+        },
+        |set| {
+            let mut added = 0;
+            for member in args.from(2) {
+                added += usize::from(set.add(member)?);
+            }
+            Ok((added, added))
+        },
+    )?;
     Ok(Reply::count(added).into())
 }
 

@@ -5,7 +5,6 @@ use smallvec::SmallVec;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::ScoresEdit;
 use crate::numbers::parse_float;
 use crate::protocol::{Args, Reply};
 
@@ -81,15 +80,23 @@ impl AddOptions {
         let mut options = Self::default();
         let mut at = 2;
         for argument in args.from(2) {
-            match argument.to_ascii_lowercase().as_slice() {
-                b"nx" => options.only_new = true,
-                b"xx" => options.only_present = true,
-                b"gt" => options.only_greater = true,
-                b"lt" => options.only_less = true,
-                b"ch" => options.count_changed = true,
-                b"incr" => options.increment = true,
-                _ => break,
-            }
+            let is = |name: &[u8]| argument.eq_ignore_ascii_case(name);
+            let option = if is(b"nx") {
+                &mut options.only_new
+            } else if is(b"xx") {
+                &mut options.only_present
+            } else if is(b"gt") {
+                &mut options.only_greater
+            } else if is(b"lt") {
+                &mut options.only_less
+            } else if is(b"ch") {
+                &mut options.count_changed
+            } else if is(b"incr") {
+                &mut options.increment
+            } else {
+                break;
+            };
+            *option = true;
             at += 1;
         }
         (options, at)
@@ -126,13 +133,24 @@ enum Change {
     Not,
 }
 
+impl Change {
+    /// How many members are new, how many have another score, and the score after the change, if the options allow one.
+    fn counts(self) -> (usize, usize, Option<f64>) {
+        match self {
+            Change::Added(score) => (1, 0, Some(score)),
+            Change::Updated(score) => (0, 1, Some(score)),
+            Change::Same(score) => (0, 0, Some(score)),
+            Change::Not => (0, 0, None),
+        }
+    }
+}
+
+/// What happens to a member by its score, if it has one, and the score that it gets.
 fn change(
-    edit: &mut ScoresEdit<'_>,
-    member: &[u8],
     score: f64,
     options: AddOptions,
-) -> Result<Change, CommandError> {
-    edit.change(member, |current| {
+) -> impl Fn(Option<f64>) -> Result<(Change, Option<f64>), CommandError> {
+    move |current| {
         let Some(current) = current else {
             if options.only_present {
                 return Ok((Change::Not, None));
@@ -160,7 +178,7 @@ fn change(
             return Ok((Change::Same(new), None));
         }
         Ok((Change::Updated(new), Some(new)))
-    })
+    }
 }
 
 fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -198,24 +216,31 @@ pub(in crate::commands) fn add_members(
     options: AddOptions,
 ) -> CommandResult {
     let event = if options.increment { "zincr" } else { "zadd" };
-    let (added, updated, last) = ctx.change_sorted_set(key, event, |scores| {
-        let (mut added, mut updated, mut last) = (0, 0, None);
-        for &(member, score) in pairs {
-            last = match change(scores, member, score, options)? {
-                Change::Added(score) => {
-                    added += 1;
-                    Some(score)
-                }
-                Change::Updated(score) => {
-                    updated += 1;
-                    Some(score)
-                }
-                Change::Same(score) => Some(score),
-                Change::Not => None,
+    let (added, updated, last) = ctx.change_in_sorted_set(
+        key,
+        event,
+        |scores| {
+            let &[(member, score)] = pairs else {
+                return Ok(None);
             };
-        }
-        Ok(((added, updated, last), added + updated))
-    })?;
+            let changed = scores.change_score(member, change(score, options))?;
+            Ok(changed.map(|changed| {
+                let (added, updated, last) = changed.counts();
+                ((added, updated, last), added + updated)
+            }))
+        },
+        |scores| {
+            let (mut added, mut updated, mut last) = (0, 0, None);
+            for &(member, score) in pairs {
+                let changed = scores.change(member, change(score, options))?;
+                let (is_new, is_updated, score) = changed.counts();
+                added += is_new;
+                updated += is_updated;
+                last = score;
+            }
+            Ok(((added, updated, last), added + updated))
+        },
+    )?;
     if options.increment {
         match last {
             Some(score) => ctx.out.double(score),

@@ -3,10 +3,10 @@
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::numkeys::{Counted, parse_count};
 use crate::commands::row::Row;
-use crate::commands::{CommandError, CommandResult, Context, Database};
-use crate::keyspace::{EventClass, Kind, View};
+use crate::commands::{CommandError, CommandResult, Context, Database, Outcome};
+use crate::keyspace::{ElementChange, End, EventClass, Kind, OneUpdate, View};
 use crate::numbers::parse_i64;
-use crate::protocol::{Args, Protocol, Reply};
+use crate::protocol::{Args, Protocol, Reply, ReplyBuffer};
 
 /// The arguments of ZPOPMIN and ZPOPMAX.
 const POPPED: &[Argument] = &[
@@ -68,6 +68,23 @@ pub enum Extreme {
     Max,
 }
 
+impl Extreme {
+    /// The end of the members in the order of their scores.
+    fn end(self) -> End {
+        match self {
+            Self::Min => End::Head,
+            Self::Max => End::Tail,
+        }
+    }
+
+    fn event(self) -> &'static str {
+        match self {
+            Self::Min => "zpopmin",
+            Self::Max => "zpopmax",
+        }
+    }
+}
+
 fn zpopmin(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop(ctx, args, Extreme::Min)
 }
@@ -88,8 +105,29 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, which: Extreme) -> CommandResult {
                 "ERR value is out of range, must be positive",
             ))?,
     };
-    let popped = pop_members(ctx.database(), &args[1], which, count)?;
-    let popped = popped.unwrap_or_default().into_iter();
+    let (database, key) = (ctx.database(), &args[1]);
+    let one = |out: &mut ReplyBuffer, set: &mut ElementChange<'_>| {
+        if args.len() > 2 {
+            return Ok(None);
+        }
+        let taken = set.pop_scored(which.end(), |member, score| {
+            out.array_header(2);
+            out.bulk(member);
+            out.double(score);
+        })?;
+        if taken.is_some() {
+            set.tell(EventClass::ZSET, which.event(), 1);
+        }
+        Ok(taken.map(|()| None))
+    };
+    let popped = database.change_element(key, Kind::SortedSet, &mut *ctx.out, one, |_, keys| {
+        let taken = take_members(database, key, keys, which, count)?;
+        Ok(Some(taken.unwrap_or_default()))
+    })?;
+    let Some(popped) = popped else {
+        return Ok(Outcome::Written);
+    };
+    let popped = popped.into_iter();
     // Redis answers pairs only for a call with a count, in RESP3.
     let paired = args.len() > 2 && ctx.out.protocol == Protocol::Resp3;
     Ok(if paired {
@@ -116,37 +154,44 @@ pub(in crate::commands) fn pop_members(
     count: usize,
 ) -> Result<Option<Popped>, CommandError> {
     database.update_one(key, Kind::SortedSet, |keys| {
-        let Some(present) = keys.view().map(View::sorted_set).transpose()? else {
-            return Ok(None);
-        };
-        let len = present.len();
-        let count = count.min(len);
-        let owned = |(member, score): (&[u8], f64)| (member.to_vec(), score);
-        let taken: Popped = match which {
-            Extreme::Min => present.range(0..count).map(owned).collect(),
-            Extreme::Max => present.range(len - count..len).rev().map(owned).collect(),
-        };
-        if count > 0 {
-            let mut edit = keys.scores()?;
-            for (member, score) in &taken {
-                edit.remove_scored(member, *score)?;
-            }
-            let event = match which {
-                Extreme::Min => "zpopmin",
-                Extreme::Max => "zpopmax",
-            };
-            if database.is_followed() {
-                let count = count.to_string();
-                database.effect(&[event.as_bytes(), key, count.as_bytes()]);
-            }
-            keys.set_dirty(count);
-            keys.event(EventClass::ZSET, event);
-            if count == len {
-                keys.event(EventClass::GENERIC, "del");
-            }
-        }
-        Ok(Some(taken))
+        take_members(database, key, keys, which, count)
     })
+}
+
+fn take_members(
+    database: Database<'_>,
+    key: &[u8],
+    keys: &mut OneUpdate<'_, '_>,
+    which: Extreme,
+    count: usize,
+) -> Result<Option<Popped>, CommandError> {
+    let Some(present) = keys.view().map(View::sorted_set).transpose()? else {
+        return Ok(None);
+    };
+    let len = present.len();
+    let count = count.min(len);
+    let owned = |(member, score): (&[u8], f64)| (member.to_vec(), score);
+    let taken: Popped = match which {
+        Extreme::Min => present.range(0..count).map(owned).collect(),
+        Extreme::Max => present.range(len - count..len).rev().map(owned).collect(),
+    };
+    if count > 0 {
+        let mut edit = keys.scores()?;
+        for (member, score) in &taken {
+            edit.remove_scored(member, *score)?;
+        }
+        let event = which.event();
+        if database.is_followed() {
+            let count = count.to_string();
+            database.effect(&[event.as_bytes(), key, count.as_bytes()]);
+        }
+        keys.set_dirty(count);
+        keys.event(EventClass::ZSET, event);
+        if count == len {
+            keys.event(EventClass::GENERIC, "del");
+        }
+    }
+    Ok(Some(taken))
 }
 
 fn zmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

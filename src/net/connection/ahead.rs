@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use crate::keyspace::{Ahead, Hashes, Keyspace, PREFETCHED};
-use crate::protocol::{Lookahead, REQUESTS_AHEAD};
+use crate::keyspace::{Ahead, AheadHashes, Hashes, Keyspace, Known, PREFETCHED};
+use crate::protocol::{Args, Lookahead, REQUESTS_AHEAD};
 
 const _: () = assert!(
     REQUESTS_AHEAD <= PREFETCHED,
@@ -26,12 +26,44 @@ pub(super) fn give_back(mut ahead: Lookahead) {
     AHEAD.set(ahead);
 }
 
-/// Prefetches the keys of the requests that were read ahead. Returns their hashes: one for each request with an argument.
+/// Prefetches the keys of the requests that were read ahead, and elements of collections that they name. Returns the hashes: for
+/// each request with an argument.
 pub(super) fn fetch(keyspace: &Keyspace, db: usize, input: &[u8], ahead: &Lookahead) -> Hashes {
-    let keys = ahead.names_and_keys(input).map(|(name, key)| Ahead {
-        db,
-        key,
-        value: !name.eq_ignore_ascii_case(b"set"),
+    let calls = || ahead.calls().map(|arguments| Args::new(input, arguments));
+    let keys = calls().filter_map(|args| {
+        Some(Ahead {
+            db,
+            key: args.get(1)?,
+            value: !args.get(0)?.eq_ignore_ascii_case(b"set"),
+        })
     });
-    keyspace.prefetch(keys)
+    keyspace.prefetch_with(keys, || calls().map(element))
+}
+
+/// The argument that most likely is the element that a call is about, by the letters that the commands on hashes, sets and
+/// sorted sets begin with.
+#[inline]
+fn element(args: Args<'_>) -> Option<&[u8]> {
+    let &[first, second, ..] = args.get(0)? else {
+        return None;
+    };
+    let at = match first.to_ascii_lowercase() {
+        // SET and its like have values there.
+        b's' if second.eq_ignore_ascii_case(&b'e') => return None,
+        // ZADD and ZINCRBY name the score first.
+        b'z' if args.len() > 3 => 3,
+        b'h' | b's' | b'z' => 2,
+        _ => return None,
+    };
+    args.get(at)
+}
+
+/// The words of a call of which [`fetch`] has returned the hashes.
+#[inline]
+pub(super) fn known<'a>(args: Args<'a>, hashes: &AheadHashes) -> Option<Known<'a>> {
+    let of_element = |hash| Some((element(args)?, hash));
+    Some(Known {
+        key: (args.get(1)?, hashes.key),
+        element: hashes.element.and_then(of_element),
+    })
 }

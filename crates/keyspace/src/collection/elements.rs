@@ -50,11 +50,21 @@ impl Anchor {
     }
 }
 
-/// The key of an element's record; most keys fit on the stack.
-pub type ElementKey = SmallVec<[u8; 64]>;
+/// Bytes of the keys of elements' records that fit on the stack, as most do.
+const KEY_BYTES: usize = 64;
+
+/// The key of an element's record.
+pub type ElementKey = SmallVec<[u8; KEY_BYTES]>;
 
 /// The key of the record of a collection's element `name`.
+#[inline]
 pub fn element_key(id: u64, name: &[u8]) -> ElementKey {
+    let mut bytes = [0; KEY_BYTES];
+    if let Some(space) = bytes[ID_BYTES..].get_mut(..name.len()) {
+        space.copy_from_slice(name);
+        bytes[..ID_BYTES].copy_from_slice(&id.to_le_bytes());
+        return ElementKey::from_buf_and_len(bytes, ID_BYTES + name.len());
+    }
     let mut key = ElementKey::with_capacity(ID_BYTES + name.len());
     key.extend_from_slice(&id.to_le_bytes());
     key.extend_from_slice(name);

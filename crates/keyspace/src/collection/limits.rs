@@ -223,6 +223,17 @@ impl State {
         self.any_compact.load(Ordering::Relaxed)
     }
 
+    /// A list of more elements does not become smaller in Redis's form: so many fit in no listpack that is half full.
+    #[inline]
+    pub fn list_entries_few(&self) -> usize {
+        let list_size = self.limits[7].load(Ordering::Relaxed).cast_signed();
+        let limits = FormLimits {
+            list_size,
+            ..FormLimits::default()
+        };
+        limits.list_entries_max() / 2
+    }
+
     /// The limits now.
     #[inline]
     pub fn get(&self) -> FormLimits {

@@ -57,6 +57,33 @@ pub enum End {
     Tail,
 }
 
+/// The label of an element that is pushed at an end; `None` where it would be too far out.
+#[inline]
+pub fn next_label(items: &Sequence<ListItem>, end: End) -> Option<i64> {
+    let (first, last) = (items.first()?.label, items.last()?.label);
+    if is_far(first) || is_far(last) {
+        return None;
+    }
+    Some(match end {
+        End::Head => first - GAP,
+        End::Tail => last + GAP,
+    })
+}
+
+/// Whether labels run out at this one.
+fn is_far(label: i64) -> bool {
+    label.abs() > LABEL_MAX - GAP * 1024
+}
+
+/// The name of the record of the element of list `id` that has this label.
+#[inline]
+pub fn name_of_label(id: u64, label: i64) -> [u8; 2 * ID_BYTES] {
+    let mut name = [0; 2 * ID_BYTES];
+    name[..ID_BYTES].copy_from_slice(&id.to_le_bytes());
+    name[ID_BYTES..].copy_from_slice(&encode_label(label));
+    name
+}
+
 /// The range of a value in the buffer of given values.
 type Given = Range<usize>;
 
@@ -201,9 +228,7 @@ impl ListEdits {
             label += GAP;
             writes.push(new(label, value));
         }
-        let is_far =
-            |label: Option<i64>| label.is_some_and(|label| label.abs() > LABEL_MAX - GAP * 1024);
-        if is_far(first) || is_far(last) {
+        if first.is_some_and(is_far) || last.is_some_and(is_far) {
             return Err(KeyspaceError::Failed(
                 "the list has run out of positions: copy it to another key",
             ));
@@ -213,10 +238,7 @@ impl ListEdits {
         }
         let ListPlan { writes, names, .. } = &mut self.plan;
         for write in writes {
-            let mut name = [0; 2 * ID_BYTES];
-            name[..ID_BYTES].copy_from_slice(&id.to_le_bytes());
-            name[ID_BYTES..].copy_from_slice(&encode_label(write.label()));
-            names.push(name);
+            names.push(name_of_label(id, write.label()));
         }
         Ok(())
     }

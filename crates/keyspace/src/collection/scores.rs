@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::End;
 use super::sequence::Sequence;
 use crate::index::{Index, IndexKey, Located, Names, Naming, NewEntry};
 use store::prefetch;
@@ -10,8 +11,8 @@ use store::prefetch;
 /// While members are sorted, they are fetched this many ahead into the processor's cache.
 const PREFETCHED: usize = 16;
 
-/// The prefetch for a later pop takes several steps; this many pops lie between two steps.
-const POPPED_AHEAD: usize = 3;
+/// How many members are remembered by their hashes that will probably be popped next.
+const POPPED_AHEAD: usize = 8;
 
 /// A member with its score.
 #[derive(Clone, Debug)]
@@ -35,6 +36,40 @@ pub struct ScoreIndex {
     order: Sequence<Scored>,
     /// Bytes of names outside `order`.
     long_names_bytes: usize,
+    next: NextPopped,
+}
+
+/// The hashes of the members that will probably be popped next: a client that pops goes on at the same end.
+#[derive(Debug)]
+struct NextPopped {
+    end: End,
+    /// Of the outermost members at this end, the outermost first, in a ring that begins at `first`.
+    hashes: [u64; POPPED_AHEAD],
+    first: usize,
+    len: usize,
+}
+
+impl NextPopped {
+    const NONE: Self = Self {
+        end: End::Head,
+        hashes: [0; POPPED_AHEAD],
+        first: 0,
+        len: 0,
+    };
+
+    fn get(&self, n: usize) -> Option<u64> {
+        (n < self.len).then(|| self.hashes[(self.first + n) % POPPED_AHEAD])
+    }
+
+    fn push(&mut self, hash: u64) {
+        self.hashes[(self.first + self.len) % POPPED_AHEAD] = hash;
+        self.len += 1;
+    }
+
+    fn pop(&mut self) {
+        self.first = (self.first + 1) % POPPED_AHEAD;
+        self.len = self.len.saturating_sub(1);
+    }
 }
 
 impl ScoreIndex {
@@ -44,6 +79,7 @@ impl ScoreIndex {
             members: Index::new(0, naming),
             order: Sequence::default(),
             long_names_bytes: 0,
+            next: NextPopped::NONE,
         }
     }
 
@@ -76,6 +112,7 @@ impl ScoreIndex {
             members,
             order,
             long_names_bytes,
+            next: NextPopped::NONE,
         }
     }
 
@@ -116,6 +153,7 @@ impl ScoreIndex {
             }
             return;
         }
+        self.next.len = 0;
         if let Some(scored) = self.order.remove_at(place) {
             self.add(new, scored.member);
         }
@@ -124,6 +162,14 @@ impl ScoreIndex {
     /// Removes a member that a look-up by its `name`, a hash and the name itself, has found.
     pub fn remove(&mut self, name: (u64, &[u8]), located: Located, score: f64, names: &dyn Names) {
         let (hash, member) = name;
+        let is_at = |end| {
+            let outermost = self.outermost(end);
+            outermost.is_some_and(|scored| scored.member.as_slice() == member)
+        };
+        if let Some(end) = [End::Head, End::Tail].into_iter().find(|&end| is_at(end)) {
+            return self.pop(end, (hash, located), names);
+        }
+        self.next.len = 0;
         let position = self.rank(score, member);
         let found = self.order.get(position);
         if found.is_some_and(|found| found.member.as_slice() == member)
@@ -132,34 +178,83 @@ impl ScoreIndex {
             self.long_names_bytes -= outside_bytes(&removed.member);
         }
         self.members.remove(hash, member, located, names);
-        if position == 0 {
-            self.prefetch_next(Some, names);
-        } else if position == self.len() {
-            self.prefetch_next(|ahead| position.checked_sub(ahead + 1), names);
+    }
+
+    /// The member with the lowest score (at the head) or the highest (at the tail).
+    pub fn outermost(&self, end: End) -> Option<&Scored> {
+        match end {
+            End::Head => self.order.first(),
+            End::Tail => self.order.last(),
         }
     }
 
-    /// Prefetches the members that will probably be removed soon: a client that pops goes on at the same end. `rank`
-    /// gives the rank of the member that is so many places ahead.
-    fn prefetch_next(&self, rank: impl Fn(usize) -> Option<usize>, names: &dyn Names) {
-        let name = |ahead| self.order.get(rank(ahead)?).map(|next| &next.member);
-        // The steps build on each other: the name leads to its leaf, the leaf to the entry, the entry to the record.
-        if let Some(name) = name(4 * POPPED_AHEAD) {
-            prefetch(name.as_ptr());
+    /// The hash of the name of the [`outermost`](Self::outermost) member.
+    pub fn hash_of_outermost(&mut self, end: End, names: &dyn Names) -> Option<u64> {
+        if self.next.end == end
+            && let Some(hash) = self.next.get(0)
+        {
+            return Some(hash);
         }
-        if let Some(name) = name(3 * POPPED_AHEAD) {
-            self.members.prefetch_leaf(names.hash(name));
+        let hash = names.hash(&self.outermost(end)?.member);
+        self.next = NextPopped {
+            end,
+            ..NextPopped::NONE
+        };
+        self.next.push(hash);
+        Some(hash)
+    }
+
+    /// Removes the outermost member at an end, which a look-up by its hash has found, and prefetches what the next pops at this
+    /// end will use.
+    pub fn pop(&mut self, end: End, (hash, located): (u64, Located), names: &dyn Names) {
+        let popped = match end {
+            End::Head => self.order.pop_front(),
+            End::Tail => self.order.pop_back(),
+        };
+        let Some(popped) = popped else {
+            return;
+        };
+        self.long_names_bytes -= outside_bytes(&popped.member);
+        self.members.remove(hash, &popped.member, located, names);
+        if self.next.end == end && self.next.len > 0 {
+            self.next.pop();
+        } else {
+            self.next = NextPopped {
+                end,
+                ..NextPopped::NONE
+            };
         }
-        if let Some(name) = name(2 * POPPED_AHEAD) {
-            self.members.prefetch_entry(names.hash(name));
+        self.prefetch_next(names);
+    }
+
+    /// Prefetches what later pops will use. The members lie in the order of their scores, but their entries lie in the order
+    /// of their hashes.
+    fn prefetch_next(&mut self, names: &dyn Names) {
+        // One more than were popped, until all are known that may be.
+        for _ in 0..2 {
+            let ahead = self.next.len;
+            if ahead == POPPED_AHEAD {
+                break;
+            }
+            let rank = match self.next.end {
+                End::Head => Some(ahead),
+                End::Tail => self.len().checked_sub(ahead + 1),
+            };
+            let Some(scored) = rank.and_then(|rank| self.order.get(rank)) else {
+                break;
+            };
+            let hash = names.hash(&scored.member);
+            self.members.prefetch_leaf(hash);
+            self.next.push(hash);
         }
-        let next = name(POPPED_AHEAD);
-        if let Some(location) = next.and_then(|name| self.members.likely(names.hash(name))) {
-            names.prefetch(location);
+        // The leaf leads to the entry.
+        if let Some(hash) = self.next.get(POPPED_AHEAD / 2) {
+            self.members.prefetch_removal(hash);
         }
     }
 
     fn add(&mut self, score: f64, member: IndexKey) {
+        self.next.len = 0;
         let place = self
             .order
             .search(|other| other.compare(score, &member).is_lt());

@@ -189,6 +189,11 @@ impl Named<'_> {
             seat: Seat::UNKNOWN,
         }
     }
+
+    /// What a look-up of the name would find.
+    pub fn located(&self) -> Located {
+        self.found().located()
+    }
 }
 
 impl Index {
@@ -203,18 +208,45 @@ impl Index {
                 expires_at: kept.expires_at(),
             });
         }
+        Ok(self.read_name(entry, names)?.1)
+    }
+
+    /// As [`named`](Self::named), with the hash of the name.
+    #[inline]
+    pub fn named_hashed<'a>(
+        &self,
+        entry: Entry<'a>,
+        names: &dyn Names,
+    ) -> Result<(u64, Named<'a>), StoreError> {
+        if self.beside.is_none() {
+            return self.read_name(entry, names);
+        }
+        let found = self.named(entry, names)?;
+        Ok((names.hash(&found.key), found))
+    }
+
+    /// [`named_hashed`](Self::named_hashed) where the record has the name.
+    fn read_name<'a>(
+        &self,
+        entry: Entry<'a>,
+        names: &dyn Names,
+    ) -> Result<(u64, Named<'a>), StoreError> {
         let mut read = None;
         names.read(entry.place(), &mut |name, expires_at| {
-            let fits = self.is_of(entry, names.hash(name)) && fits_deadline(entry, expires_at);
-            read = fits.then(|| (IndexKey::from_slice(name), expires_at));
+            let hash = names.hash(name);
+            let fits = self.is_of(entry, hash) && fits_deadline(entry, expires_at);
+            read = fits.then(|| (hash, IndexKey::from_slice(name), expires_at));
         })?;
-        let (key, expires_at) = read.ok_or_else(wrong_place)?;
-        Ok(Named {
-            entry,
-            key,
-            location: entry.place(),
-            expires_at,
-        })
+        let (hash, key, expires_at) = read.ok_or_else(wrong_place)?;
+        Ok((
+            hash,
+            Named {
+                entry,
+                key,
+                location: entry.place(),
+                expires_at,
+            },
+        ))
     }
 
     /// An entry whose hash may be that of `key`, if it is the key's.

@@ -13,9 +13,9 @@ use store::{LayoutChoice, Location, RecordKey, Store, Write};
 const KINDS: [Kind; 4] = [Kind::Hash, Kind::Set, Kind::List, Kind::SortedSet];
 
 /// All elements with their values in order, and Redis's form.
-type Shown = Option<(Encoding, Vec<(Vec<u8>, Vec<u8>)>)>;
+pub(super) type Shown = Option<(Encoding, Vec<(Vec<u8>, Vec<u8>)>)>;
 
-fn shown(keyspace: &Keyspace, key: &[u8]) -> Result<Shown> {
+pub(super) fn shown(keyspace: &Keyspace, key: &[u8]) -> Result<Shown> {
     keyspace.view(0, key, at(0), |view| {
         let mut all = Vec::new();
         let encoding = match view {
@@ -258,7 +258,7 @@ fn compact_collections_do_what_those_with_elements_do() -> Result<()> {
     Ok(())
 }
 
-fn sort(shown: &mut Shown) {
+pub(super) fn sort(shown: &mut Shown) {
     if let Some((_, all)) = shown {
         all.sort();
     }

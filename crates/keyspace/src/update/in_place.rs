@@ -1,6 +1,7 @@
 //! A call that changes one collection. Most collections are compact, and stay so: then the call changes a copy of the
 //! record, and writes it as a whole. So it looks the key up and reads its record in one step, and stages nothing.
 
+use lock_order::WriteGuard;
 use smallvec::SmallVec;
 
 use super::elements::{ElementsUpdate, recent};
@@ -11,6 +12,8 @@ use super::several::Update;
 
 use crate::collection::{FieldsEdit, InPlace, ListEdit, ScoresEdit, Scratch, View};
 use crate::hashing::shard_of;
+use crate::index::Located;
+use crate::shard::Shard;
 use crate::{Access, EventClass, Keyspace, KeyspaceError, Kind};
 
 /// One locked key with its collection, and its changes.
@@ -46,12 +49,24 @@ impl Keyspace {
         key: &[u8],
         access: Access,
         kind: Kind,
-        mut f: impl FnMut(&mut OneUpdate<'_, '_>) -> Result<R, E>,
+        f: impl FnMut(&mut OneUpdate<'_, '_>) -> Result<R, E>,
     ) -> Result<R, E> {
         self.expiry().on_access(db, key, access.now)?;
-        let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
+        let (shard, locked) = self.locking().lock_key(db, key, access)?;
+        let stored = recent(&shard, locked);
+        self.update_locked((shard, stored), locked, access, kind, f)
+    }
+
+    /// [`update_one`](Self::update_one) of a key that is locked. `stored` is where the index has it, if that is known already.
+    pub(super) fn update_locked<R, E: From<KeyspaceError>>(
+        &self,
+        (mut shard, mut stored): (WriteGuard<'_, Shard>, Option<Located>),
+        locked: LockedKey<'_>,
+        access: Access,
+        kind: Kind,
+        mut f: impl FnMut(&mut OneUpdate<'_, '_>) -> Result<R, E>,
+    ) -> Result<R, E> {
         let mut copy = None;
-        let mut stored = recent(&shard, locked);
         if stored.is_none() {
             let look = self.look_once(&shard, locked, access, kind.compact(), |value| {
                 let mut record = Scratch::default();

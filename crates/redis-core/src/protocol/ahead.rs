@@ -102,20 +102,15 @@ impl Lookahead {
         Some((&self.arguments[start..end_of_arguments], end))
     }
 
-    /// The name and the first argument of each request that has one. For most commands that argument is a key.
-    pub fn names_and_keys<'i>(
-        &'i self,
-        input: &'i [u8],
-    ) -> impl Iterator<Item = (&'i [u8], &'i [u8])> {
+    /// Start and end of each argument in the input, of each request that has one behind the command's name.
+    pub fn calls(&self) -> impl Iterator<Item = &[(usize, usize)]> {
         let mut start = 0;
-        self.requests.iter().filter_map(move |&(end, _)| {
+        let calls = self.requests.iter().map(move |&(end, _)| {
             let arguments = &self.arguments[start..end];
             start = end;
-            let &[name, first, ..] = arguments else {
-                return None;
-            };
-            Some((&input[name.0..name.1], &input[first.0..first.1]))
-        })
+            arguments
+        });
+        calls.filter(|arguments| arguments.len() > 1)
     }
 }
 
@@ -199,9 +194,12 @@ mod tests {
         assert_eq!(ahead(&all, get.len())[..], parsed(&all)[1..]);
         let mut lookahead = Lookahead::default();
         lookahead.read(&all, 0, 1000);
-        let keys: Vec<_> = lookahead.names_and_keys(&all).collect();
+        let word = |&(start, end): &(usize, usize)| &all[start..end];
+        let calls = lookahead
+            .calls()
+            .map(|words| (word(&words[0]), word(&words[1])));
         assert_eq!(
-            keys,
+            calls.collect::<Vec<_>>(),
             [(&b"GET"[..], &b"k1"[..]), (b"set", b""), (b"GET", b"k1"),]
         );
         let cut = [&get[..], &set[..set.len() - 1]].concat();

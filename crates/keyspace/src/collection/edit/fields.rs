@@ -146,7 +146,7 @@ impl StagedFields<'_> {
     }
 
     fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        self.has(self.keyspace.hashing.hash(name), name)
+        self.has(self.keyspace.hashing.hash_of_element(name), name)
     }
 
     /// [`contains`](Self::contains) of an element with this hash.
@@ -158,7 +158,7 @@ impl StagedFields<'_> {
     }
 
     fn get<R>(&self, name: &[u8], f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(name);
+        let hash = self.keyspace.hashing.hash_of_element(name);
         if let Some(position) = self.edits.find(hash, name)
             && !self.edits.list[position].keeps_value
         {
@@ -180,7 +180,7 @@ impl StagedFields<'_> {
     }
 
     fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(name);
+        let hash = self.keyspace.hashing.hash_of_element(name);
         let present = self.has(hash, name)?;
         if !present {
             self.edits
@@ -203,7 +203,7 @@ impl StagedFields<'_> {
         value: Option<&[u8]>,
         expires_at: Option<Millis>,
     ) -> Result<bool, KeyspaceError> {
-        let (hash, now) = (self.keyspace.hashing.hash(name), self.now);
+        let (hash, now) = (self.keyspace.hashing.hash_of_element(name), self.now);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         let edits = &mut *self.edits;
         edits.set_until(id, (hash, name), value, expires_at, || {

@@ -99,7 +99,7 @@ impl StagedScores<'_> {
     }
 
     fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(member);
+        let hash = self.keyspace.hashing.hash_of_element(member);
         if let Some(position) = self.edits.find(hash, member) {
             let value = self.edits.list[position].value.clone();
             Ok(value.and_then(|value| decode_score(&self.edits.bytes[value])))
@@ -115,7 +115,7 @@ impl StagedScores<'_> {
         member: &[u8],
         f: impl FnOnce(Option<f64>) -> Result<(R, Option<f64>), E>,
     ) -> Result<R, E> {
-        let hash = self.keyspace.hashing.hash(member);
+        let hash = self.keyspace.hashing.hash_of_element(member);
         if self.edits.find(hash, member).is_some() {
             let (result, new) = f(self.score(member)?)?;
             if let Some(new) = new {
@@ -155,7 +155,7 @@ impl StagedScores<'_> {
     }
 
     fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(member);
+        let hash = self.keyspace.hashing.hash_of_element(member);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         self.edits.set(id, (hash, member), None, || {
             let stored = stored(keyspace, locked, id, hash, member)?;
@@ -168,7 +168,7 @@ impl StagedScores<'_> {
     }
 
     fn edit(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(member);
+        let hash = self.keyspace.hashing.hash_of_element(member);
         let value = score.map(encode_score);
         let value = value.as_ref().map(<[u8; 8]>::as_slice);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);

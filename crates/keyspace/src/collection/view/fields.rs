@@ -238,7 +238,7 @@ impl<'a> Elements<'a> {
 
     /// Where a live element lies, and its deadline.
     fn find(&self, name: &[u8]) -> Result<Option<Located>, KeyspaceError> {
-        let hash = self.source.keyspace.hashing.hash(name);
+        let hash = self.source.keyspace.hashing.hash_of_element(name);
         let found = self.index.get(hash, name, &self.source.names())?;
         Ok(found.filter(|found| self.shows(*found)).map(Found::located))
     }

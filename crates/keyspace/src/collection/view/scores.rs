@@ -78,7 +78,7 @@ impl<'a> Scores<'a> {
             ScoresShape::Elements { source, ranked, .. } => (source, ranked),
             ScoresShape::Compact(texts) => return Ok(texts.find(member).map(|item| item.score())),
         };
-        let hash = source.keyspace.hashing.hash(member);
+        let hash = source.keyspace.hashing.hash_of_element(member);
         let Some(found) = ranked.members().get(hash, member, &source.names())? else {
             return Ok(None);
         };
