@@ -125,6 +125,9 @@ fn commands_on_a_cold_pool_have_their_pages_read_ahead() -> TestResult {
         let found = client.call(&["GET", "large"])?;
         assert_eq!(found.bytes(), Some(large.as_bytes()));
         asked = asked_for(&mut client)?;
+        let piece = client.call(&["GETRANGE", "large", "0", "199999"])?;
+        assert_eq!(piece.bytes(), Some(&large.as_bytes()[..200_000]));
+        assert_eq!(asked_for(&mut client)? > asked, is_on_disk);
         if !is_on_disk || asked >= ASKED_FOR_MIN {
             break;
         }

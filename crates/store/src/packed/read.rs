@@ -7,7 +7,7 @@ use crate::{OnValue, StoreError};
 
 /// A longer value is asked for before it is read, if the pool lies on a disk: otherwise the thread that reads it would wait for each
 /// of its pages. Beside the copy of so many bytes that costs next to nothing.
-const ASKED_FOR_BYTES: usize = 8 << 10;
+pub(super) const ASKED_FOR_BYTES: usize = 8 << 10;
 
 /// So much of a record is asked for before the command runs that uses it, which may want only a piece.
 const ASKED_AHEAD_BYTES: usize = 16 << 10;
