@@ -30,6 +30,7 @@ pub(super) fn give_back(mut ahead: Lookahead) {
 }
 
 /// What the requests of a session may be like.
+#[inline]
 pub(super) fn limits(session: &Session, server: &Server, settings: &Settings) -> RequestLimits {
     RequestLimits {
         bulk_bytes_max: settings.proto_max_bulk_len,
@@ -50,6 +51,7 @@ pub(super) fn fetch(keyspace: &Keyspace, db: usize, input: &[u8], ahead: &Lookah
 impl Connection {
     /// Has the kernel begin to read what the next requests will wait for. If it returns `true`, the worker's other connections should
     /// do the same before these requests run: then a disk reads for all of them at the same time.
+    #[cold]
     pub(super) fn ask_for_pages(&mut self) -> bool {
         let limits = limits(&self.session, &self.server, &self.settings);
         if !limits.authenticated || !self.parser.is_between_requests() {

@@ -132,6 +132,7 @@ impl Segments {
 
     /// Has the kernel begin to read the pages of a range of a segment that are not in memory, if the pool lies on a disk and the
     /// segment exists. Nobody waits for them here.
+    #[cold]
     pub fn ask(&self, number: u32, offset: usize, length: usize) {
         let Some(segment) = self.slots.get(number as usize).and_then(OnceLock::get) else {
             return;
