@@ -29,9 +29,7 @@ use super::workers::Place;
 use crate::commands::{Dispatcher, Next};
 use crate::config::Settings;
 use crate::keyspace::{Hashes, Keyspace, Presence};
-use crate::protocol::{
-    Args, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser,
-};
+use crate::protocol::{Args, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestParser};
 use crate::state::{ClientHandle, Server, Session, Stripe};
 
 /// The least free space for a read. Redis reads as much at a time.
@@ -85,6 +83,8 @@ struct Connection {
     missing: usize,
     /// Whether the last event did not come at once.
     has_waited: bool,
+    /// Whether the records of the next requests were asked for.
+    has_asked: bool,
     /// Whether everything that the output acknowledges was committed together with others' writes.
     is_committed: bool,
     /// Replies and messages that wait for the commit.
@@ -135,6 +135,7 @@ where
         parser: RequestParser::default(),
         missing: 0,
         has_waited: false,
+        has_asked: false,
         is_committed: false,
         out: ReplyBuffer::new(Protocol::Resp2),
         unsent: Unsent::default(),
@@ -223,6 +224,10 @@ where
         handle.waits.store(false, Ordering::Relaxed);
         connection.refresh_settings();
         loop {
+            let waits = place.is_shared() && connection.keyspace.waits_for_pages();
+            if waits && connection.ask_for_pages() {
+                tokio::task::yield_now().await;
+            }
             let mut batch = connection.run_batch();
             if let Batch::Slow(args) = batch {
                 let next;
@@ -401,6 +406,7 @@ impl Connection {
         let Self {
             input,
             parser,
+            has_asked,
             out,
             session,
             dispatcher,
@@ -409,6 +415,7 @@ impl Connection {
             settings,
             ..
         } = self;
+        let mut has_asked = std::mem::take(has_asked);
         let mut around = dispatcher.begin(keyspace, server, session);
         let mut ahead = ahead::borrow();
         let (mut hashes, mut hashes_taken) = (Hashes::new(), 0);
@@ -419,10 +426,7 @@ impl Connection {
             {
                 break Batch::More;
             }
-            let limits = RequestLimits {
-                bulk_bytes_max: settings.proto_max_bulk_len,
-                authenticated: session.authenticated || server.acl.is_open(),
-            };
+            let limits = ahead::limits(session, server, settings);
             if !limits.authenticated {
                 // To a client that has not said who it is, other limits apply.
                 ahead.clear();
@@ -430,7 +434,8 @@ impl Connection {
                 ahead.read(input, consumed_all, limits.bulk_bytes_max);
                 (hashes, hashes_taken) = (Hashes::new(), 0);
                 // For a single request it would gain nothing.
-                if ahead.len() > 1 && around.presence.is_inside() {
+                let pays = !std::mem::take(&mut has_asked) && ahead.len() > 1;
+                if pays && around.presence.is_inside() {
                     hashes = ahead::fetch(keyspace, session.db, input, &ahead);
                     // The fetching serves all of these requests, so its time must not count for the first one.
                     dispatcher.skip_time();

@@ -38,6 +38,7 @@ mod migrate;
 mod notifications;
 mod operator;
 mod packaging;
+mod paging;
 mod pipelines;
 mod ports;
 mod pubsub;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::tls::authority::Authority;
-use common::{Options, Server, TestResult, Value, encode};
+use common::{Options, RawClient, Server, TestResult, Value, encode};
 
 /// How long a pipeline may take each step.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -264,5 +264,85 @@ fn a_flood_leaves_the_worker_to_others() -> TestResult {
     for flood in floods {
         flood.join().map_err(|_| "a flood panicked")??;
     }
+    Ok(())
+}
+
+/// What a pipeline fetches ahead is a guess: each call does to its own element what it says.
+#[test]
+fn a_pipeline_changes_elements_of_large_collections() -> TestResult {
+    const ELEMENTS: usize = 700;
+    let server = Server::start_with(Options::new("cmap").pool_size("128mb"))?;
+    let mut stream = tcp(&server)?;
+    let numbers = |count: usize, number: &dyn Fn(usize) -> usize| -> Vec<u8> {
+        (0..count)
+            .flat_map(|n| format!(":{}\r\n", number(n)).into_bytes())
+            .collect()
+    };
+    let ones = numbers(ELEMENTS, &|_| 1);
+    for words in [
+        &["HSET", "h", "f{}", "{}"][..],
+        &["SADD", "s", "m{}"],
+        &["ZADD", "z", "{}", "m{}"],
+    ] {
+        write_then_read(&mut stream, &numbered(words, ELEMENTS), &ones)?;
+    }
+    let pushed = numbers(ELEMENTS, &|n| n + 1);
+    write_then_read(
+        &mut stream,
+        &numbered(&["RPUSH", "l", "{}"], ELEMENTS),
+        &pushed,
+    )?;
+    // Calls on all of them by turns, and some whose words are no elements.
+    let mut calls = Vec::new();
+    let mut expected = Vec::new();
+    let mut left = ELEMENTS;
+    for n in 0..200 {
+        let (field, member, number) = (format!("f{n}"), format!("m{n}"), n.to_string());
+        let new = format!("new {n}");
+        let mut call = |words: &[&str], reply: String| {
+            encode(&mut calls, words);
+            expected.extend_from_slice(reply.as_bytes());
+        };
+        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        call(&["HSET", "h", &field, "x"], ":0\r\n".into());
+        call(&["HGET", "h", &field], bulk("x"));
+        call(&["HINCRBY", "h", &new, "7"], ":7\r\n".into());
+        call(&["SADD", "s", &member], ":0\r\n".into());
+        call(&["SADD", "s", &new], ":1\r\n".into());
+        call(&["SREM", "s", &member], ":1\r\n".into());
+        call(
+            &["ZADD", "z", "XX", "CH", &number, &member],
+            ":0\r\n".into(),
+        );
+        call(
+            &["ZINCRBY", "z", "1000", &member],
+            bulk(&(n + 1000).to_string()),
+        );
+        call(&["ZSCORE", "z", &member], bulk(&(n + 1000).to_string()));
+        call(
+            &["ZPOPMAX", "z"],
+            format!("*2\r\n{}{}", bulk(&member), bulk(&(n + 1000).to_string())),
+        );
+        left -= 1;
+        call(&["ZCARD", "z"], format!(":{left}\r\n"));
+        call(&["LPOP", "l"], bulk(&number));
+        call(&["RPOP", "l"], bulk(&(ELEMENTS - 1 - n).to_string()));
+        call(&["SET", "h", "x", "NX"], "$-1\r\n".into());
+    }
+    write_then_read(&mut stream, &calls, &expected)?;
+    let scores = numbered(&["ZPOPMIN", "z"], left);
+    let popped: Vec<String> = (200..ELEMENTS)
+        .map(|n| {
+            let (member, score) = (format!("m{n}"), n.to_string());
+            let (a, b) = (member.len(), score.len());
+            format!("*2\r\n${a}\r\n{member}\r\n${b}\r\n{score}\r\n")
+        })
+        .collect();
+    write_then_read(&mut stream, &scores, popped.concat().as_bytes())?;
+    let mut client = RawClient::connect(server.port())?;
+    assert_eq!(client.call(&["EXISTS", "z"])?, Value::Integer(0));
+    assert_eq!(client.call(&["HLEN", "h"])?, Value::Integer(900));
+    assert_eq!(client.call(&["SCARD", "s"])?, Value::Integer(700));
+    assert_eq!(client.call(&["LLEN", "l"])?, Value::Integer(300));
     Ok(())
 }

@@ -174,6 +174,14 @@ class Counts(unittest.TestCase):
             if words[0] == b"EVALSHA":
                 self.assertIn(words[1], map(counts.sha1, (counts.INCR, counts.LIMITER)))
 
+    def test_totals_of_unfinished_files_are_missing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            prefix = f"{folder}/counts"
+            for thread, text in (("01", "summary: 1\ntotals: 17\n"), ("02", "events: Ir\n")):
+                with open(f"{prefix}.1-{thread}", "w") as file:
+                    file.write(text)
+            self.assertEqual(counts.read_totals(prefix), {"01": 17, "02": None})
+
     def test_all_clients_send_before_any_reads(self):
         log = []
 

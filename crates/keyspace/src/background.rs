@@ -244,6 +244,7 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
     let mut next = Instant::now();
     while !stop.load(Ordering::Acquire) {
         keyspace.store.note_alive();
+        keyspace.store.look_at_reads();
         keyspace.expiry().run_cycle(now_ms());
         keyspace.publish_if_changed();
         next += ROUND;

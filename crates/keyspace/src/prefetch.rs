@@ -2,7 +2,7 @@
 //!
 //! With many keys, a look-up waits for memory three or four times in sequence: for the leaf, the entry and the record.
 //! A pipeline shows its next keys early. This module takes each step for all of these keys together, so that the waits
-//! overlap.
+//! overlap. While commands wait for a disk, the store has the records read into memory, all at the same time.
 
 use lock_order::ReadGuard;
 use parking_lot::RwLockReadGuard;
@@ -143,6 +143,13 @@ impl Keyspace {
             }
         }
         fetched.fetch(self);
+    }
+
+    /// Whether commands wait for a disk: to [`prefetch`](Self::prefetch) their keys pays for a single one too, if others can do the
+    /// same before it runs.
+    #[inline]
+    pub fn waits_for_pages(&self) -> bool {
+        self.store.waits_for_pages()
     }
 
     /// Runs a call of which [`prefetch`](Self::prefetch) may have returned hashes.

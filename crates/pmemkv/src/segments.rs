@@ -72,8 +72,7 @@ pub struct Segments {
     durable: bool,
     /// Known with the first segment, where the engine's data outlive the process.
     persist: OnceLock<Arc<Persist>>,
-    /// Whether the pool's pages may have to be read from a disk; known once somebody has asked.
-    paged: OnceLock<bool>,
+    paging: paging::Paging,
     database: Database,
     /// Lets tests make the engine fail.
     #[cfg(any(test, feature = "testing"))]
@@ -190,7 +189,7 @@ impl Segments {
             ledger: OnceLock::new(),
             durable,
             persist: OnceLock::new(),
-            paged: OnceLock::new(),
+            paging: paging::Paging::default(),
             database,
             #[cfg(any(test, feature = "testing"))]
             appends_left: AppendsLeft::default(),

@@ -271,6 +271,14 @@ impl Store for Arc<Faults> {
         self.inner.expect_random_reads();
     }
 
+    fn waits_for_pages(&self) -> bool {
+        self.inner.waits_for_pages()
+    }
+
+    fn look_at_reads(&self) {
+        self.inner.look_at_reads();
+    }
+
     fn work_when_idle(&self, index: &dyn Relocate) -> bool {
         self.inner.work_when_idle(index)
     }

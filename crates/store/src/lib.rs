@@ -393,6 +393,14 @@ pub trait Store: Send + Sync {
     /// Learns that nobody will go through all records for now: those that are read next lie anywhere.
     fn expect_random_reads(&self) {}
 
+    /// Whether commands wait for a disk, so that to [prefetch](Self::prefetch) what they read pays for a single command too.
+    fn waits_for_pages(&self) -> bool {
+        false
+    }
+
+    /// Learns whether commands wait for a disk. The caller calls it every tenth of a second.
+    fn look_at_reads(&self) {}
+
     /// How urgently the store needs [`work`](Self::work).
     fn upkeep(&self) -> Upkeep {
         Upkeep::Nothing

@@ -141,6 +141,21 @@ COMMANDS = {
 ENVIRONMENT = ("PMEM_IS_PMEM_FORCE=1", "PMEM_NO_FLUSH=1", "PMEM_NO_MOVNT=1")
 # A peer's own timer runs on the thread that serves; callgrind makes it fifty times as frequent, seen from the commands.
 QUIET = ("--hz", "1", "--dynamic-hz", "no")
+# How often the files of counts are looked at until callgrind has written them.
+WRITING_LOOKS_MAX = 1500
+# A server rests where no thread executes more in half a second, and it is waited for so many times.
+REST_INSTRUCTIONS = 500_000
+RESTS_MAX = 120
+
+
+def read_totals(prefix):
+    """{callgrind's number of a thread: the total of its file, or None where the file is not complete}."""
+    found = {}
+    for path in glob.glob(f"{glob.escape(prefix)}*"):
+        with open(path, errors="replace") as file:
+            totals = [int(line.split()[1]) for line in file if line.startswith("totals:")]
+        found[path.rsplit("-", 1)[1]] = totals[0] if totals else None
+    return found
 
 
 class Counted:
@@ -167,22 +182,29 @@ class Counted:
         for path in glob.glob(f"{glob.escape(self.out)}*"):
             os.unlink(path)
         self.control("-d")
-        found = {}
-        deadline = time.monotonic() + 30
-        while not found:
-            for path in glob.glob(f"{glob.escape(self.out)}*"):
-                with open(path, errors="replace") as file:
-                    for line in file:
-                        if line.startswith("totals:"):
-                            found[path.rsplit("-", 1)[1]] = int(line.split()[1])
-            if time.monotonic() > deadline:
-                raise BenchError(f"{self.server.title}: callgrind wrote no counts")
-            time.sleep(0.01)
-        return found
+        before = None
+        for _ in range(WRITING_LOOKS_MAX):
+            found = read_totals(self.out)
+            # Callgrind may still write the files of other threads.
+            if found and None not in found.values() and found == before:
+                return found
+            before = found
+            time.sleep(0.02)
+        raise BenchError(f"{self.server.title}: callgrind wrote no counts")
+
+    def wait_for_rest(self):
+        """Waits until no thread has much to do: the store's prepares space after it was filled."""
+        for _ in range(RESTS_MAX):
+            self.control("-z")
+            time.sleep(0.5)
+            if max(self.by_thread().values()) < REST_INSTRUCTIONS:
+                return
+        raise BenchError(f"{self.server.title} does not come to rest")
 
     def find_serving(self, clients):
         """Finds the thread that serves the clients: the busiest one while they only say PING. Later the store's thread may
         execute more, which prepares space for what comes."""
+        self.wait_for_rest()
         self.control("-z")
         send_all(clients, lambda _: [b"PING"], 16, WARM_BATCHES, None)
         counts = self.by_thread()

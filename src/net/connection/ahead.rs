@@ -2,8 +2,11 @@
 
 use std::cell::Cell;
 
-use crate::keyspace::{Ahead, AheadHashes, Hashes, Keyspace, Known, PREFETCHED};
-use crate::protocol::{Args, Lookahead, REQUESTS_AHEAD};
+use super::Connection;
+use crate::config::Settings;
+use crate::keyspace::{Ahead, AheadHashes, Hashes, Keyspace, Known, PREFETCHED, Presence};
+use crate::protocol::{Args, Lookahead, REQUESTS_AHEAD, RequestLimits};
+use crate::state::{Server, Session};
 
 const _: () = assert!(
     REQUESTS_AHEAD <= PREFETCHED,
@@ -24,6 +27,15 @@ pub(super) fn borrow() -> Lookahead {
 pub(super) fn give_back(mut ahead: Lookahead) {
     ahead.clear();
     AHEAD.set(ahead);
+}
+
+/// What the requests of a session may be like.
+#[inline]
+pub(super) fn limits(session: &Session, server: &Server, settings: &Settings) -> RequestLimits {
+    RequestLimits {
+        bulk_bytes_max: settings.proto_max_bulk_len,
+        authenticated: session.authenticated || server.acl.is_open(),
+    }
 }
 
 /// Prefetches the keys of the requests that were read ahead, and elements of collections that they name. Returns the hashes: for
@@ -66,4 +78,27 @@ pub(super) fn known<'a>(args: Args<'a>, hashes: &AheadHashes) -> Option<Known<'a
         key: (args.get(1)?, hashes.key),
         element: hashes.element.and_then(of_element),
     })
+}
+
+impl Connection {
+    /// Has the kernel begin to read what the next requests will wait for. If it returns `true`, the worker's other connections should
+    /// do the same before these requests run: then a disk reads for all of them at the same time.
+    #[cold]
+    pub(super) fn ask_for_pages(&mut self) -> bool {
+        let limits = limits(&self.session, &self.server, &self.settings);
+        if !limits.authenticated || !self.parser.is_between_requests() {
+            return false;
+        }
+        let presence = Presence::of_worker(self.keyspace.gate(), self.worker);
+        let mut ahead = borrow();
+        if presence.is_inside() {
+            ahead.read(&self.input, 0, limits.bulk_bytes_max);
+        }
+        self.has_asked = !ahead.is_empty();
+        if self.has_asked {
+            fetch(&self.keyspace, self.session.db, &self.input, &ahead);
+        }
+        give_back(ahead);
+        self.has_asked
+    }
 }

@@ -118,6 +118,12 @@ impl Packed {
         let length = usize::try_from(parts.value_bytes).map_err(|_| StoreError::TooLarge)?;
         let mut bytes = Vec::with_capacity(length.min(parts.spots.len() * self.space.capacity()));
         for part in &parts.spots {
+            // All are read from a disk at the same time.
+            self.space
+                .segments()
+                .ask(part.segment, part.offset, part.length);
+        }
+        for part in &parts.spots {
             self.with_record(*part, |record| bytes.extend_from_slice(record.body))?;
         }
         if bytes.len() != length {

@@ -34,6 +34,7 @@ mod space;
 mod spares;
 mod stage;
 mod stand;
+mod step;
 mod synced;
 #[cfg(test)]
 mod tests;
@@ -263,10 +264,7 @@ impl Store for Packed {
 
     #[inline]
     fn prefetch(&self, location: Location) {
-        let spot = Spot::from(location);
-        self.space
-            .segments()
-            .prefetch(spot.segment, spot.offset, spot.length);
+        self.prefetch_at(location.into());
     }
 
     #[inline]
@@ -296,19 +294,7 @@ impl Store for Packed {
         _records: &[RecordKey<'_>],
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
-        // A commit takes whatever is staged. No commit may run before the change has staged everything.
-        let held = self.front.hold(&self.space);
-        change();
-        if !self.has_held_generations.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.has_held_generations.store(false, Ordering::Relaxed);
-        if let Some(generations) = self.held_generations.lock().take() {
-            let done = held.commit_with(&self.metadata, &generations);
-            if let Err(error) = done {
-                tracing::error!(%error, "a transaction with a flush was not committed as one step");
-            }
-        }
+        self.run_step(change);
         Ok(())
     }
 
@@ -451,6 +437,15 @@ impl Store for Packed {
         self.space.segments().expect_random_reads();
     }
 
+    #[inline]
+    fn waits_for_pages(&self) -> bool {
+        self.space.segments().asks_ahead()
+    }
+
+    fn look_at_reads(&self) {
+        self.space.segments().look_at_reads();
+    }
+
     fn upkeep(&self) -> Upkeep {
         self.needs()
     }
@@ -542,6 +537,7 @@ impl Store for Packed {
                 ("compaction_moved_bytes", compacted.moved_bytes),
                 ("damaged_segments", self.damage.segments()),
                 ("damaged_bytes", self.damage.bytes()),
+                ("records_asked_for", self.space.segments().asked()),
             ],
             ..self.metadata.usage()?
         })

@@ -41,6 +41,7 @@ impl Packed {
         spot: Spot,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
+        self.ask_if_long(spot);
         self.with_record(spot, |record| match record.form {
             Form::Value(kind) => {
                 let same = record.generation == name.generation && record.key == name.key;
@@ -94,12 +95,15 @@ impl Packed {
         })?
     }
 
-    /// Has the name of a record fetched into the processor's cache.
+    /// Has the name of a record fetched into the processor's cache, or into memory while commands wait for a disk.
     #[inline]
     pub(super) fn prefetch_name_at(&self, spot: Spot) {
+        let segments = self.space.segments();
         let length = spot.length.min(NAME_BYTES);
-        self.space
-            .segments()
-            .prefetch_few(spot.segment, spot.offset, length);
+        if segments.asks_ahead() {
+            segments.ask(spot.segment, spot.offset, length);
+        } else {
+            segments.prefetch_few(spot.segment, spot.offset, length);
+        }
     }
 }

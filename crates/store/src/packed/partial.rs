@@ -5,6 +5,7 @@ use std::ops::{ControlFlow, Range};
 use smallvec::SmallVec;
 
 use super::Packed;
+use super::read::ASKED_FOR_BYTES;
 use super::record::{Form, PartList, Record, Spot};
 use crate::{OnPiece, StoreError, lend, within};
 
@@ -40,6 +41,9 @@ impl Packed {
         f: OnPiece<'_>,
     ) -> Result<(), StoreError> {
         if !spot.large {
+            if range.len() > ASKED_FOR_BYTES {
+                self.ask_if_long(spot);
+            }
             return self.with_record(spot, |record| match record.form {
                 Form::Value(_) => {
                     lend(record.body, &range, f);
@@ -100,6 +104,9 @@ impl Packed {
             first,
             spots,
         } = touched;
+        if range.len() > ASKED_FOR_BYTES {
+            spots.iter().for_each(|&spot| self.ask_if_long(spot));
+        }
         for (i, &spot) in spots.iter().enumerate() {
             let start = (first + i) * part_bytes;
             let bytes = (value_bytes - start).min(*part_bytes);

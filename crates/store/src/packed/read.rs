@@ -5,7 +5,35 @@ use super::name::value;
 use super::record::{Form, Record, Spot};
 use crate::{OnValue, StoreError};
 
+/// A longer value is asked for before it is read, if the pool lies on a disk: otherwise the thread that reads it would wait for each
+/// of its pages. Beside the copy of so many bytes that costs next to nothing.
+pub(super) const ASKED_FOR_BYTES: usize = 8 << 10;
+
+/// So much of a record is asked for before the command runs that uses it, which may want only a piece.
+const ASKED_AHEAD_BYTES: usize = 16 << 10;
+
 impl Packed {
+    /// Has a record fetched into the processor's cache, or into memory while commands wait for a disk.
+    #[inline]
+    pub(super) fn prefetch_at(&self, spot: Spot) {
+        let segments = self.space.segments();
+        if segments.asks_ahead() {
+            let length = spot.length.min(ASKED_AHEAD_BYTES);
+            segments.ask(spot.segment, spot.offset, length);
+        } else {
+            segments.prefetch(spot.segment, spot.offset, spot.length);
+        }
+    }
+
+    /// Has a record read into memory that is going to be read as a whole, if it is long and the pool lies on a disk.
+    #[inline]
+    pub(super) fn ask_if_long(&self, spot: Spot) {
+        if spot.length > ASKED_FOR_BYTES {
+            let segments = self.space.segments();
+            segments.ask(spot.segment, spot.offset, spot.length);
+        }
+    }
+
     /// Lends a record from its segment, or from DRAM while it is only staged.
     #[inline]
     pub(super) fn with_record<R>(
@@ -71,6 +99,7 @@ impl Packed {
         if spot.large {
             return self.read_parts(spot, f);
         }
+        self.ask_if_long(spot);
         self.with_record(spot, |record| match record.form {
             Form::Value(kind) => {
                 f(value(kind, &record));
