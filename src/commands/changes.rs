@@ -14,7 +14,7 @@ pub type ChangedOne<R> = Result<Option<(R, usize)>, CommandError>;
 
 impl Context<'_> {
     /// Has `f` change the hash of `key`, which is made where it is missing, and emits `event`. A hash
-    /// that becomes empty is removed. `f` may run twice; see [`Database::update_one`].
+    /// that becomes empty is removed. `f` may run twice; see [`Database::update_one`](super::Database::update_one).
     #[inline]
     pub fn change_hash<R>(
         &mut self,
@@ -26,7 +26,7 @@ impl Context<'_> {
         database.update_one(key, Kind::Hash, |keys| in_hash(keys, event, &mut f))
     }
 
-    /// As [`change_hash`](Self::change_hash), for a call that mostly changes one element: see [`Database::change_element`].
+    /// As [`change_hash`](Self::change_hash), for a call that mostly changes one element: see [`change_element`](super::Database::change_element).
     #[inline]
     pub fn change_in_hash<R>(
         &mut self,
@@ -57,7 +57,7 @@ impl Context<'_> {
         database.update_one(key, Kind::Set, |keys| in_set(keys, event, &mut f))
     }
 
-    /// As [`change_set`](Self::change_set), for a call that mostly changes one element: see [`Database::change_element`].
+    /// As [`change_set`](Self::change_set), for a call that mostly changes one element: see [`change_element`](super::Database::change_element).
     #[inline]
     pub fn change_in_set<R>(
         &mut self,
@@ -88,7 +88,7 @@ impl Context<'_> {
         database.update_one(key, Kind::List, |keys| in_list(keys, event, &mut f))
     }
 
-    /// As [`change_list`](Self::change_list), for a call that mostly changes one element: see [`Database::change_element`].
+    /// As [`change_list`](Self::change_list), for a call that mostly changes one element: see [`change_element`](super::Database::change_element).
     #[inline]
     pub fn change_in_list<R>(
         &mut self,
@@ -121,7 +121,7 @@ impl Context<'_> {
         })
     }
 
-    /// As [`change_sorted_set`](Self::change_sorted_set), for a call that mostly changes one element: see [`Database::change_element`].
+    /// As [`change_sorted_set`](Self::change_sorted_set), for a call that mostly changes one element: see [`change_element`](super::Database::change_element).
     #[inline]
     pub fn change_in_sorted_set<R>(
         &mut self,
