@@ -282,7 +282,10 @@ impl ScoreIndex {
 
     /// DRAM that it occupies, bytes.
     pub fn memory_bytes(&self) -> usize {
-        self.members.memory_bytes() + self.order.memory_bytes() + self.long_names_bytes
+        self.members.memory_bytes()
+            + self.order.memory_bytes()
+            + self.long_names_bytes
+            + size_of::<NextPopped>()
     }
 }
 
